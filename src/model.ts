@@ -1,0 +1,228 @@
+/**
+ * The nouns of the gateway. Types only: whoever imports this file imports no behaviour.
+ *
+ * Durations are milliseconds and carry it in their name. A store reports durations left or past, never
+ * instants of its own clock, so that no two clocks are ever compared; the admin view is the exception,
+ * it is read by people.
+ */
+
+declare const brand: unique symbol;
+
+/** SHA-256 over (namespace, scope values, key), 64 hexadecimal digits: the only thing a store is addressed by. */
+export type RecordKey = string & { readonly [brand]: "RecordKey" };
+
+/** SHA-256 over what must be equal for two requests to be the same request, 64 hexadecimal digits. */
+export type Fingerprint = string & { readonly [brand]: "Fingerprint" };
+
+/**
+ * Header pairs as they were on the wire, names and values alternating: order, repeats and letter case survive.
+ * Octets above 0x7f are held as Latin-1, as node gives and takes them.
+ */
+export type HeaderPairs = readonly string[];
+
+/** What an upstream answered, complete. */
+export interface StoredResponse {
+  readonly status: number;
+  /** Reason phrase, `""` when there was none. */
+  readonly reason: string;
+  readonly headers: HeaderPairs;
+  readonly body: Buffer;
+  readonly trailers: HeaderPairs;
+}
+
+/** A problem as the engine speaks of it; `src/problem.ts` holds the table and writes the document. */
+export interface ProblemNote {
+  readonly code: ProblemCode;
+  readonly detail: string;
+  /** Seconds for `Retry-After`. */
+  readonly retryAfterSeconds?: number;
+}
+
+/** How one execution ended, for every client that waited for it. */
+export type Landing =
+  | { readonly kind: "response"; readonly response: StoredResponse }
+  | { readonly kind: "problem"; readonly problem: ProblemNote };
+
+/** Proof of ownership, random for each claim. Every verb that writes compares it inside the store's atomic step. */
+export interface Lease {
+  readonly key: RecordKey;
+  /** 32 hexadecimal digits. */
+  readonly token: string;
+}
+
+/**
+ * The public half of a lease: names one execution without granting it. The first 16 digits of the token.
+ */
+export type FlightId = string;
+
+/** Why nobody can know whether the upstream acted. The label `cause` of `in_doubt_total`. */
+export type DoubtCause = "reset" | "timeout" | "status" | "lease_expired" | "lock_lost" | "store_lost";
+
+export type RecordState = "in_flight" | "completed" | "in_doubt" | "not_replayable";
+
+/** The store's answer to the one question it is asked. */
+export type Claim =
+  /** The caller owns the record. `taken` tells that the record was in doubt before; `attempts` counts this one. */
+  | {
+      readonly kind: "won";
+      readonly attempts: number;
+      readonly taken: boolean;
+    }
+  /** Somebody else owns it. `remainingMs` is what is left of the lease, at least 0. */
+  | {
+      readonly kind: "held";
+      readonly fingerprint: Fingerprint;
+      readonly flight: FlightId;
+      readonly remainingMs: number;
+    }
+  | {
+      readonly kind: "done";
+      readonly fingerprint: Fingerprint;
+      readonly response: StoredResponse;
+      /** Since the response was stored. */
+      readonly ageMs: number;
+    }
+  /** `expired` tells that this very claim found the lease run out: the moment to count it, once. */
+  | {
+      readonly kind: "inDoubt";
+      readonly fingerprint: Fingerprint;
+      readonly cause: DoubtCause;
+      readonly expired: boolean;
+    }
+  | {
+      readonly kind: "notReplayable";
+      readonly fingerprint: Fingerprint;
+      readonly status: number;
+    }
+  /** Only to a caller that named a flight in `after`: that flight is over, and this is how it landed. */
+  | {
+      readonly kind: "landed";
+      readonly fingerprint: Fingerprint;
+      readonly landing: Landing;
+    };
+
+/** A response that is passed on while it arrives: too large to keep, or an event stream. */
+export interface StreamedResponse {
+  readonly status: number;
+  readonly reason: string;
+  readonly headers: HeaderPairs;
+  /** What has arrived already, then what is still to come. Paused until somebody reads it. */
+  readonly body: NodeJS.ReadableStream;
+  /** True for an event stream, which may never end: without a reader it is cut, any other is read to its end. */
+  readonly endless: boolean;
+}
+
+/** What the upstream did, by phase and not by status alone. */
+export type Outcome =
+  | { readonly kind: "answered"; readonly response: StoredResponse }
+  | { readonly kind: "streamed"; readonly response: StreamedResponse }
+  /** Nothing can have happened: no byte of the request was written. */
+  | { readonly kind: "unsent"; readonly error: Error }
+  /** Something may have happened. */
+  | { readonly kind: "unanswered"; readonly error: Error; readonly cause: "reset" | "timeout" };
+
+export type ProblemCode =
+  | "no-route"
+  | "request-ambiguous"
+  | "headers-too-many"
+  | "key-missing"
+  | "key-invalid"
+  | "scope-missing"
+  | "body-too-large"
+  | "overloaded"
+  | "key-reused"
+  | "in-progress"
+  | "outcome-unknown"
+  | "response-not-stored"
+  | "store-unavailable"
+  | "upstream-unreachable"
+  | "upstream-reset"
+  | "upstream-timeout"
+  | "internal"
+  | "unauthorized"
+  | "not-found"
+  | "record-in-flight"
+  | "record-not-in-doubt"
+  | "request-invalid";
+
+/** Where a value of the request is read: `header:NAME`, `query:NAME`, `path:NAME`, `body:/json/pointer`. */
+export type Source =
+  | { readonly from: "header"; readonly name: string }
+  | { readonly from: "query"; readonly name: string }
+  | { readonly from: "path"; readonly name: string }
+  /** Reference tokens of an RFC 6901 pointer, unescaped. */
+  | { readonly from: "body"; readonly pointer: readonly string[] };
+
+export type ScopeSource = Source & { readonly optional: boolean };
+
+/** A compiled rule: what it matches, where it forwards to, its policy. Frozen; a reload makes new ones. */
+export interface Route {
+  readonly name: string;
+  readonly match: {
+    /** `null`: every method. */
+    readonly methods: ReadonlySet<string> | null;
+    /** Lower case, without port; `null`: every host. */
+    readonly host: string | null;
+    /** As written: `/v1/payments`, `/v1/orders/:id`, `/v1/*`. */
+    readonly path: string;
+    readonly caseSensitive: boolean;
+    readonly ambiguousPaths: "reject" | "forward";
+  };
+  readonly upstream: Upstream;
+  /** `null`: streamed through untouched. */
+  readonly policy: Policy | null;
+}
+
+export interface Upstream {
+  /** Scheme, host and port; no path. */
+  readonly origin: string;
+  readonly timeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly connections: number;
+  readonly preserveHost: boolean;
+}
+
+export interface Policy {
+  readonly key: {
+    /** More than one: the values of all of them, framed. */
+    readonly sources: readonly Source[];
+    readonly required: boolean;
+    readonly maxLength: number;
+    readonly pattern: RegExp;
+    /** Only a structured-field string (RFC 9651 §3.3.3) is a key. */
+    readonly strict: boolean;
+    readonly forward: boolean;
+  };
+  readonly scope: readonly ScopeSource[];
+  readonly namespace: string;
+  readonly fingerprint: {
+    readonly body: "bytes" | "json" | "none";
+    readonly ignore: readonly (readonly string[])[];
+    /** Lower case. */
+    readonly headers: readonly string[];
+    readonly query: boolean;
+  };
+  readonly concurrency: "wait" | "reject";
+  readonly waitTimeoutMs: number;
+  readonly maxWaiters: number;
+  readonly leaseMs: number;
+  readonly retentionMs: number;
+  readonly outcomes: { readonly release: ReadonlySet<number>; readonly unknown: ReadonlySet<number> };
+  readonly inDoubt: "hold" | "retry" | "probe";
+  readonly probe: Probe | null;
+  readonly storeUnavailable: "reject" | "bypass";
+  readonly maxStoredBytes: number;
+  /** Lower case. */
+  readonly omitHeaders: ReadonlySet<string>;
+  readonly replayHeader: string;
+  readonly mode: "enforce" | "observe";
+}
+
+/** How the upstream is asked whether a request in doubt has happened. */
+export interface Probe {
+  readonly method: string;
+  /** With `{key}`, `{path.NAME}`, `{body:/pointer}` still in it. */
+  readonly url: string;
+  readonly done: ReadonlySet<number>;
+  readonly notDone: ReadonlySet<number>;
+}

@@ -1,0 +1,170 @@
+import type {
+  Claim,
+  DoubtCause,
+  Fingerprint,
+  FlightId,
+  HeaderPairs,
+  Landing,
+  Lease,
+  RecordKey,
+  RecordState,
+  StoredResponse,
+} from "../model.js";
+
+/** One atomic question: may this caller run the request? */
+export interface ClaimRequest {
+  /** Made by the caller before it asks, so that a claim whose answer was lost can be withdrawn by its token. */
+  readonly lease: Lease;
+  readonly fingerprint: Fingerprint;
+  readonly leaseMs: number;
+  /** How long the record outlives its lease, and later its response, ms. */
+  readonly retentionMs: number;
+  /** Whether a record in doubt may be taken over (`inDoubt: retry` and `probe`). Needs an equal fingerprint. */
+  readonly mayTake: boolean;
+  /** The flight this caller waited for: if it released or stranded the record, the answer is `landed`, once asked. */
+  readonly after?: FlightId | undefined;
+  /** For the admin view only. */
+  readonly route: string;
+  readonly namespace: string;
+}
+
+/** What an owner leaves behind when its request was answered for good. */
+export type Completion =
+  | { readonly kind: "response"; readonly response: StoredResponse }
+  | { readonly kind: "notReplayable"; readonly status: number; readonly headers: HeaderPairs };
+
+/** What `complete` needs besides the lease: a record that is gone and unclaimed is written anew from this. */
+export interface Origin {
+  readonly fingerprint: Fingerprint;
+  readonly retentionMs: number;
+  readonly route: string;
+  readonly namespace: string;
+}
+
+/** A record as the operator sees it. Instants are milliseconds since the epoch by the store's clock. */
+export interface RecordView {
+  readonly key: RecordKey;
+  readonly route: string;
+  readonly namespace: string;
+  readonly state: RecordState;
+  readonly fingerprint: Fingerprint;
+  readonly attempts: number;
+  readonly status: number | null;
+  readonly cause: DoubtCause | null;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+  readonly expiresAtMs: number;
+  /** Only when `peek` was asked for it and there is one. */
+  readonly response?: StoredResponse;
+}
+
+export interface ListQuery {
+  readonly route?: string | undefined;
+  readonly state?: RecordState | undefined;
+  /** Only this record, still subject to the other conditions. */
+  readonly key?: RecordKey | undefined;
+  /** 1 to 1000. */
+  readonly limit: number;
+  /** As returned with the page before; opaque. */
+  readonly cursor?: string | undefined;
+}
+
+export interface ListPage {
+  /** Newest first, by creation. */
+  readonly records: RecordView[];
+  /** `null` on the last page. */
+  readonly cursor: string | null;
+}
+
+/** An operator's decision on a record in doubt. */
+export type Resolution =
+  | { readonly kind: "done"; readonly response: StoredResponse; readonly retentionMs: number }
+  | { readonly kind: "notDone" };
+
+/**
+ * The store could not be asked, or did not answer in time. `mayHaveRun` tells whether the command may have been
+ * carried out unseen (or may still be): then a claim has to be withdrawn.
+ */
+export class StoreUnavailableError extends Error {
+  override readonly name = "StoreUnavailableError";
+  constructor(
+    readonly operation: string,
+    readonly mayHaveRun: boolean,
+    options?: ErrorOptions,
+  ) {
+    super(`the store did not answer "${operation}"`, options);
+  }
+}
+
+/**
+ * Where records live. Obligations, held by the contract suite in `test/store/contract.ts`:
+ *
+ * - Exactly one of any number of concurrent claims wins. Losers learn the stored fingerprint and change nothing.
+ * - Every writing verb compares the lease's token inside the same atomic step, and says `lost` when it does not match.
+ * - A lease that runs out turns the record in doubt (`lease_expired`); nothing but `release`, `resolve` and `forget`
+ *   makes a key free before its retention ends. A record in doubt remains until `retentionMs` after its lease.
+ * - A late owner may complete, strand or release its record while nobody has taken it over, and is told `lost` after.
+ * - A write that was acknowledged survives the death of this process, and of the store's if it is configured so.
+ * - A write that is refused changes nothing.
+ * - Every verb rejects with `StoreUnavailableError` when the store cannot be reached, and only then.
+ */
+export interface RecordStore {
+  /**
+   * Won → in flight. A released or expired record is as good as none, but its attempts are counted on.
+   * A claim repeated with the same token while it still holds the record wins again (a resend meets itself).
+   * A claim is never carried out later than `ClaimRequest` allows: one whose answer the caller gave up waiting for
+   * either happened already or never will, once `withdrawAfterMs` has passed.
+   */
+  claim(request: ClaimRequest): Promise<Claim>;
+
+  /** After this time a claim that went unanswered can no longer be carried out, ms. A withdrawal is repeated then. */
+  readonly withdrawAfterMs: number;
+
+  /** In flight, token equal and lease not over → the lease is `leaseMs` from now. Else `lost`: never re-taken. */
+  extend(lease: Lease, leaseMs: number, retentionMs: number): Promise<"kept" | "lost">;
+
+  /**
+   * In flight, or in doubt and not taken over, token equal → completed (or not replayable), kept for `retentionMs`.
+   * No record at all → written anew: nobody has claimed it since. Repeated with the same token: `stored`.
+   */
+  complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost">;
+
+  /**
+   * In flight or in doubt, token equal → free. `landing`, where given, is kept for those who waited (`after`), for
+   * `landingMs` at most and until the next claim; such a record is not listed and does not count as one.
+   * No record → `released`, nothing written. A withdrawal is a release without a landing.
+   */
+  release(
+    lease: Lease,
+    landing?: { readonly landing: Landing; readonly landingMs: number },
+  ): Promise<"released" | "lost">;
+
+  /** In flight or in doubt, token equal → in doubt. `landing` is for those who waited; a later claim is told `inDoubt`. */
+  strand(
+    lease: Lease,
+    cause: DoubtCause,
+    landing: Landing | undefined,
+    retentionMs: number,
+  ): Promise<"stranded" | "lost">;
+
+  /** Records whose lease is over are shown in doubt. `undefined`: no such record (a released one is none). */
+  peek(key: RecordKey, withResponse: boolean): Promise<RecordView | undefined>;
+
+  list(query: ListQuery): Promise<ListPage>;
+
+  forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight">;
+
+  /** In doubt → completed with the operator's response, or free. The former owner's token is void from here on. */
+  resolve(key: RecordKey, resolution: Resolution): Promise<"resolved" | "absent" | "notInDoubt">;
+
+  /**
+   * Calls `wake` when the record may have changed, in this process or another. A hint and no more: it may come too
+   * often, late or never, so the caller claims again on its own clock too. Returns the way to stop.
+   */
+  watch(key: RecordKey, wake: () => void): () => void;
+
+  /** Resolves when the store answers. */
+  ping(): Promise<void>;
+
+  close(): Promise<void>;
+}
