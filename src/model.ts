@@ -11,6 +11,12 @@ declare const brand: unique symbol;
 /** SHA-256 over (namespace, scope values, key), 64 hexadecimal digits: the only thing a store is addressed by. */
 export type RecordKey = string & { readonly [brand]: "RecordKey" };
 
+/**
+ * SHA-256 over the key alone, without namespace and scope, 64 hexadecimal digits: what an operator who holds nothing but
+ * a key finds its records by. Never shown; a store is never addressed by it.
+ */
+export type KeyHash = string & { readonly [brand]: "KeyHash" };
+
 /** SHA-256 over what must be equal for two requests to be the same request, 64 hexadecimal digits. */
 export type Fingerprint = string & { readonly [brand]: "Fingerprint" };
 

@@ -4,6 +4,7 @@ import type {
   Fingerprint,
   FlightId,
   HeaderPairs,
+  KeyHash,
   Landing,
   Lease,
   RecordKey,
@@ -26,6 +27,7 @@ export interface ClaimRequest {
   /** For the admin view only. */
   readonly route: string;
   readonly namespace: string;
+  readonly keyHash: KeyHash;
 }
 
 /** What an owner leaves behind when its request was answered for good. */
@@ -39,6 +41,7 @@ export interface Origin {
   readonly retentionMs: number;
   readonly route: string;
   readonly namespace: string;
+  readonly keyHash: KeyHash;
 }
 
 /** A record as the operator sees it. Instants are milliseconds since the epoch by the store's clock. */
@@ -46,6 +49,7 @@ export interface RecordView {
   readonly key: RecordKey;
   readonly route: string;
   readonly namespace: string;
+  readonly keyHash: KeyHash;
   readonly state: RecordState;
   readonly fingerprint: Fingerprint;
   readonly attempts: number;
@@ -61,8 +65,10 @@ export interface RecordView {
 export interface ListQuery {
   readonly route?: string | undefined;
   readonly state?: RecordState | undefined;
-  /** Only this record, still subject to the other conditions. */
-  readonly key?: RecordKey | undefined;
+  /** Only records of this idempotency key, whatever their scope and namespace. Found by scanning, no index needed. */
+  readonly keyHash?: KeyHash | undefined;
+  /** Only records whose id begins with these digits, lower case. */
+  readonly idPrefix?: string | undefined;
   /** 1 to 1000. */
   readonly limit: number;
   /** As returned with the page before; opaque. */
