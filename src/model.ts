@@ -68,11 +68,11 @@ export type RecordState = "in_flight" | "completed" | "in_doubt" | "not_replayab
 
 /** The store's answer to the one question it is asked. */
 export type Claim =
-  /** The caller owns the record. `taken` tells that the record was in doubt before; `attempts` counts this one. */
+  /** The caller owns the record. `taken` is why the record was in doubt before, or `null`; `attempts` counts this one. */
   | {
       readonly kind: "won";
       readonly attempts: number;
-      readonly taken: boolean;
+      readonly taken: DoubtCause | null;
     }
   /** Somebody else owns it. `remainingMs` is what is left of the lease, at least 0. */
   | {
