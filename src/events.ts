@@ -26,7 +26,7 @@ export interface Events {
     readonly route: string | null;
     readonly result: Result;
     readonly method: string;
-    /** Without the query: that may hold keys. */
+    /** Without the query: that may hold keys. The route's pattern where the path does (`rules/public-path.ts`). */
     readonly path: string;
     readonly status: number;
     readonly durationMs: number;

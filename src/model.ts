@@ -146,7 +146,9 @@ export type ProblemCode =
   | "upstream-timeout"
   | "internal"
   | "unauthorized"
+  | "forbidden"
   | "not-found"
+  | "method-not-allowed"
   | "record-in-flight"
   | "record-not-in-doubt"
   | "request-invalid";
@@ -231,4 +233,13 @@ export interface Probe {
   readonly url: string;
   readonly done: ReadonlySet<number>;
   readonly notDone: ReadonlySet<number>;
+}
+
+/** One request as the engine sees it. */
+export interface Attempt {
+  readonly route: Route;
+  readonly policy: Policy;
+  readonly key: RecordKey;
+  readonly keyHash: KeyHash;
+  readonly fingerprint: Fingerprint;
 }
