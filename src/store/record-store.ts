@@ -117,7 +117,8 @@ export class StoreUnavailableError extends Error {
 export interface RecordStore {
   /**
    * Won → in flight. A released or expired record is as good as none, but its attempts are counted on.
-   * A claim repeated with the same token while it still holds the record wins again (a resend meets itself).
+   * A claim repeated with the same token and fingerprint while its lease lasts wins again (a resend meets itself), and
+   * the lease begins anew. `after` is looked at before `mayTake`.
    * A claim is never carried out later than `ClaimRequest` allows: one whose answer the caller gave up waiting for
    * either happened already or never will, once `withdrawAfterMs` has passed.
    */
@@ -132,13 +133,20 @@ export interface RecordStore {
   /**
    * In flight, or in doubt and not taken over, token equal → completed (or not replayable), kept for `retentionMs`.
    * No record at all → written anew: nobody has claimed it since. Repeated with the same token: `stored`.
+   * A released record is no longer its owner's: `lost`.
    */
   complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost">;
 
   /**
+   * Undoes a claim for which nothing was sent. In flight or in doubt, token equal → as before the claim: free, or, where
+   * it was taken over from doubt, in doubt again with the cause it had. No record → `withdrawn`, nothing written.
+   */
+  withdraw(lease: Lease): Promise<"withdrawn" | "lost">;
+
+  /**
    * In flight or in doubt, token equal → free. `landing`, where given, is kept for those who waited (`after`), for
    * `landingMs` at most and until the next claim; such a record is not listed and does not count as one.
-   * No record → `released`, nothing written. A withdrawal is a release without a landing.
+   * No record → `released`, nothing written.
    */
   release(
     lease: Lease,
@@ -158,6 +166,7 @@ export interface RecordStore {
 
   list(query: ListQuery): Promise<ListPage>;
 
+  /** As good as gone: the former owner's token is void from here on. */
   forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight">;
 
   /** In doubt → completed with the operator's response, or free. The former owner's token is void from here on. */
