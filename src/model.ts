@@ -73,6 +73,8 @@ export type Claim =
       readonly kind: "won";
       readonly attempts: number;
       readonly taken: DoubtCause | null;
+      /** Only when taken: this very claim found the lease run out, nobody was told `inDoubt` with `expired` before. */
+      readonly expired?: boolean;
     }
   /** Somebody else owns it. `remainingMs` is what is left of the lease, at least 0. */
   | {

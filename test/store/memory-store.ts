@@ -1,0 +1,324 @@
+import type {
+  Claim,
+  DoubtCause,
+  Fingerprint,
+  FlightId,
+  KeyHash,
+  Landing,
+  Lease,
+  RecordKey,
+  RecordState,
+} from "../../src/model.js";
+import type {
+  ClaimRequest,
+  Completion,
+  ListPage,
+  ListQuery,
+  Origin,
+  RecordStore,
+  RecordView,
+  Resolution,
+} from "../../src/store/record-store.js";
+
+interface Entry {
+  state: RecordState | "free";
+  /** `""`: void, nobody can write with it. */
+  token: string;
+  fingerprint: Fingerprint;
+  attempts: number;
+  createdAtMs: number;
+  updatedAtMs: number;
+  expiresAtMs: number;
+  leaseEndsAtMs: number;
+  cause: DoubtCause | null;
+  /** Why the record was in doubt when it was taken over, and whose it was: what a withdrawal puts back. */
+  before: { readonly token: string; readonly cause: DoubtCause } | null;
+  landing: Landing | null;
+  completion: Completion | null;
+  route: string;
+  namespace: string;
+  keyHash: KeyHash;
+}
+
+/**
+ * The reference: every other store must answer as this one does. Nothing in it awaits, so each verb is atomic, and its
+ * clock moves only when it is told to.
+ */
+export class MemoryStore implements RecordStore {
+  readonly withdrawAfterMs = 0;
+  readonly #entries = new Map<RecordKey, Entry>();
+  readonly #watchers = new Map<RecordKey, Set<() => void>>();
+  #nowMs = 1_700_000_000_000;
+
+  passTime(ms: number): void {
+    this.#nowMs += ms;
+  }
+
+  async claim(request: ClaimRequest): Promise<Claim> {
+    const entry = this.#find(request.lease.key);
+    if (entry === undefined) return this.#take(request, undefined);
+    const { fingerprint } = entry;
+    if (request.after !== undefined && entry.landing !== null && flightOf(entry.token) === request.after) {
+      return { kind: "landed", fingerprint, landing: entry.landing };
+    }
+    if (entry.state === "free") return this.#take(request, entry);
+    if (entry.completion?.kind === "response") {
+      return {
+        kind: "done",
+        fingerprint,
+        response: entry.completion.response,
+        ageMs: this.#nowMs - entry.updatedAtMs,
+      };
+    }
+    if (entry.completion?.kind === "notReplayable") {
+      return { kind: "notReplayable", fingerprint, status: entry.completion.status };
+    }
+    if (entry.state === "in_flight" && this.#nowMs < entry.leaseEndsAtMs) {
+      if (entry.token === request.lease.token && fingerprint === request.fingerprint) {
+        entry.leaseEndsAtMs = this.#nowMs + request.leaseMs;
+        entry.expiresAtMs = entry.leaseEndsAtMs + request.retentionMs;
+        return { kind: "won", attempts: entry.attempts, taken: entry.before?.cause ?? null };
+      }
+      const remainingMs = entry.leaseEndsAtMs - this.#nowMs;
+      return { kind: "held", fingerprint, flight: flightOf(entry.token), remainingMs };
+    }
+    const expired = entry.state === "in_flight";
+    if (expired) this.#expire(entry);
+    const cause = entry.cause!;
+    if (request.mayTake && fingerprint === request.fingerprint) {
+      return { ...this.#take(request, entry), taken: cause, ...(expired ? { expired } : {}) };
+    }
+    return { kind: "inDoubt", fingerprint, cause, expired };
+  }
+
+  #take(request: ClaimRequest, old: Entry | undefined): Claim & { kind: "won" } {
+    const leaseEndsAtMs = this.#nowMs + request.leaseMs;
+    const wasInDoubt = old?.state === "in_doubt";
+    const entry: Entry = {
+      state: "in_flight",
+      token: request.lease.token,
+      fingerprint: request.fingerprint,
+      attempts: (old?.attempts ?? 0) + 1,
+      createdAtMs: wasInDoubt ? old.createdAtMs : this.#nowMs,
+      updatedAtMs: this.#nowMs,
+      expiresAtMs: leaseEndsAtMs + request.retentionMs,
+      leaseEndsAtMs,
+      cause: null,
+      before: wasInDoubt ? { token: old.token, cause: old.cause! } : null,
+      landing: wasInDoubt ? old.landing : null,
+      completion: null,
+      route: request.route,
+      namespace: request.namespace,
+      keyHash: request.keyHash,
+    };
+    this.#entries.set(request.lease.key, entry);
+    return { kind: "won", attempts: entry.attempts, taken: null };
+  }
+
+  #expire(entry: Entry): void {
+    entry.state = "in_doubt";
+    entry.cause = "lease_expired";
+    entry.landing = null;
+    entry.updatedAtMs = entry.leaseEndsAtMs;
+  }
+
+  async extend(lease: Lease, leaseMs: number, retentionMs: number): Promise<"kept" | "lost"> {
+    const entry = this.#find(lease.key);
+    if (entry?.state !== "in_flight" || entry.token !== lease.token) return "lost";
+    if (this.#nowMs >= entry.leaseEndsAtMs) return "lost";
+    entry.leaseEndsAtMs = this.#nowMs + leaseMs;
+    entry.expiresAtMs = entry.leaseEndsAtMs + retentionMs;
+    return "kept";
+  }
+
+  async complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost"> {
+    let entry = this.#find(lease.key);
+    if (entry === undefined) {
+      entry = { ...origin, token: lease.token, attempts: 1, createdAtMs: this.#nowMs, ...blank };
+      this.#entries.set(lease.key, entry);
+    } else if (entry.token !== lease.token || entry.state === "free") {
+      return "lost";
+    } else if (entry.completion !== null) {
+      return "stored";
+    }
+    this.#finish(entry, completion, origin.retentionMs);
+    this.#wake(lease.key);
+    return "stored";
+  }
+
+  #finish(entry: Entry, completion: Completion, retentionMs: number): void {
+    entry.state = completion.kind === "response" ? "completed" : "not_replayable";
+    entry.completion = completion;
+    entry.cause = entry.before = entry.landing = null;
+    entry.updatedAtMs = this.#nowMs;
+    entry.expiresAtMs = this.#nowMs + retentionMs;
+  }
+
+  async release(
+    lease: Lease,
+    landed?: { readonly landing: Landing; readonly landingMs: number },
+  ): Promise<"released" | "lost"> {
+    const entry = this.#find(lease.key);
+    if (entry === undefined) return "released";
+    if (entry.token !== lease.token || entry.completion !== null) return "lost";
+    if (entry.state === "free") return "released";
+    this.#free(entry);
+    if (landed !== undefined) {
+      entry.landing = landed.landing;
+      entry.expiresAtMs = this.#nowMs + landed.landingMs;
+    }
+    this.#wake(lease.key);
+    return "released";
+  }
+
+  async withdraw(lease: Lease): Promise<"withdrawn" | "lost"> {
+    const entry = this.#find(lease.key);
+    if (entry === undefined) return "withdrawn";
+    if (entry.token !== lease.token || entry.completion !== null) return "lost";
+    if (entry.state === "free") return "withdrawn";
+    if (entry.before === null) {
+      this.#entries.delete(lease.key);
+    } else {
+      entry.state = "in_doubt";
+      entry.token = entry.before.token;
+      entry.cause = entry.before.cause;
+      entry.before = null;
+      entry.updatedAtMs = this.#nowMs;
+    }
+    this.#wake(lease.key);
+    return "withdrawn";
+  }
+
+  #free(entry: Entry): void {
+    entry.state = "free";
+    entry.completion = entry.cause = entry.before = entry.landing = null;
+  }
+
+  async strand(
+    lease: Lease,
+    cause: DoubtCause,
+    landing: Landing | undefined,
+    retentionMs: number,
+  ): Promise<"stranded" | "lost"> {
+    const entry = this.#find(lease.key);
+    if (entry === undefined || entry.token !== lease.token) return "lost";
+    if (entry.state !== "in_flight" && entry.state !== "in_doubt") return "lost";
+    entry.state = "in_doubt";
+    entry.cause = cause;
+    entry.landing = landing ?? null;
+    entry.updatedAtMs = this.#nowMs;
+    entry.expiresAtMs = this.#nowMs + retentionMs;
+    this.#wake(lease.key);
+    return "stranded";
+  }
+
+  async peek(key: RecordKey, withResponse: boolean): Promise<RecordView | undefined> {
+    const entry = this.#find(key);
+    return entry === undefined || entry.state === "free" ? undefined : this.#view(key, entry, withResponse);
+  }
+
+  #view(key: RecordKey, entry: Entry, withResponse: boolean): RecordView {
+    const isOver = entry.state === "in_flight" && this.#nowMs >= entry.leaseEndsAtMs;
+    const done = entry.completion;
+    return {
+      key,
+      route: entry.route,
+      namespace: entry.namespace,
+      keyHash: entry.keyHash,
+      state: isOver ? "in_doubt" : (entry.state as RecordState),
+      fingerprint: entry.fingerprint,
+      attempts: entry.attempts,
+      status: done === null ? null : done.kind === "response" ? done.response.status : done.status,
+      cause: isOver ? "lease_expired" : entry.cause,
+      createdAtMs: entry.createdAtMs,
+      updatedAtMs: isOver ? entry.leaseEndsAtMs : entry.updatedAtMs,
+      expiresAtMs: entry.expiresAtMs,
+      ...(withResponse && done?.kind === "response" ? { response: done.response } : {}),
+    };
+  }
+
+  async list(query: ListQuery): Promise<ListPage> {
+    const all: RecordView[] = [];
+    for (const key of [...this.#entries.keys()]) {
+      const view = await this.peek(key, false);
+      if (view === undefined) continue;
+      if (query.route !== undefined && query.route !== view.route) continue;
+      if (query.state !== undefined && query.state !== view.state) continue;
+      if (query.keyHash !== undefined && query.keyHash !== view.keyHash) continue;
+      if (query.idPrefix !== undefined && !key.startsWith(query.idPrefix)) continue;
+      all.push(view);
+    }
+    const places = new Map(all.map((view) => [view, `${String(view.createdAtMs).padStart(16, "0")}.${view.key}`]));
+    const { cursor } = query;
+    const rest = all
+      .filter((view) => cursor === undefined || places.get(view)! < cursor)
+      .sort((a, b) => (places.get(a)! < places.get(b)! ? 1 : -1));
+    const records = rest.slice(0, query.limit);
+    return { records, cursor: rest.length > records.length ? places.get(records.at(-1)!)! : null };
+  }
+
+  async forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight"> {
+    const view = await this.peek(key, false);
+    if (view === undefined) return "absent";
+    if (view.state === "in_flight") return "inFlight";
+    this.#void(this.#find(key)!);
+    this.#wake(key);
+    return "forgotten";
+  }
+
+  async resolve(key: RecordKey, resolution: Resolution): Promise<"resolved" | "absent" | "notInDoubt"> {
+    const view = await this.peek(key, false);
+    if (view === undefined) return "absent";
+    if (view.state !== "in_doubt") return "notInDoubt";
+    const entry = this.#find(key)!;
+    this.#void(entry);
+    if (resolution.kind === "done") {
+      this.#finish(entry, { kind: "response", response: resolution.response }, resolution.retentionMs);
+    }
+    this.#wake(key);
+    return "resolved";
+  }
+
+  /** Free, and no lease fits any more; stays for as long as it would have, so that a late owner hears `lost`. */
+  #void(entry: Entry): void {
+    this.#free(entry);
+    entry.token = "";
+  }
+
+  watch(key: RecordKey, wake: () => void): () => void {
+    const wakes = this.#watchers.get(key) ?? new Set();
+    this.#watchers.set(key, wakes.add(wake));
+    return () => void wakes.delete(wake);
+  }
+
+  #wake(key: RecordKey): void {
+    for (const wake of this.#watchers.get(key) ?? []) queueMicrotask(wake);
+  }
+
+  async ping(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
+  #find(key: RecordKey): Entry | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || this.#nowMs < entry.expiresAtMs) return entry;
+    this.#entries.delete(key);
+    return undefined;
+  }
+}
+
+/** What `#finish` overwrites, or does not need. */
+const blank = {
+  state: "in_flight",
+  updatedAtMs: 0,
+  expiresAtMs: 0,
+  leaseEndsAtMs: 0,
+  cause: null,
+  before: null,
+  landing: null,
+  completion: null,
+} as const;
+
+function flightOf(token: string): FlightId {
+  return token.slice(0, 16);
+}
