@@ -1,0 +1,102 @@
+import type { Landing, ProblemNote, StoredResponse } from "../model.js";
+
+/*
+ * How a response lies in a store. All numbers are big-endian.
+ *
+ *   0  version      14  octets of the text, u32
+ *   1  kind         18  their lengths: of the reason, of each header string, of each trailer string; u32 each
+ *   2  status, u16   …  the strings themselves, run together, one octet a character (Latin-1)
+ *   4  header strings, u32     …  the body, to the end
+ *   8  trailer strings, u32
+ *  12  reserved, u16
+ *
+ * Lengths instead of separators: no octet that a lenient upstream sends can shift what follows it. A problem is version,
+ * kind and JSON. A blob that is not exactly so throws: it is never guessed at, a wrong replay is worse than none.
+ */
+const version = 1;
+const responseKind = 0x52; // R
+const problemKind = 0x50; // P
+const lengthsAt = 18;
+
+export function encodeResponse(response: StoredResponse): Buffer {
+  const { reason, headers, trailers, body } = response;
+  const text = reason + headers.join("") + trailers.join("");
+  if (!isLatin1(text)) throw new TypeError("a header or the reason phrase holds a character beyond Latin-1");
+  const strings = 1 + headers.length + trailers.length;
+  const textAt = lengthsAt + 4 * strings;
+  const blob = Buffer.allocUnsafe(textAt + text.length + body.length);
+  blob[0] = version;
+  blob[1] = responseKind;
+  blob.writeUInt16BE(response.status, 2);
+  blob.writeUInt32BE(headers.length, 4);
+  blob.writeUInt32BE(trailers.length, 8);
+  blob.writeUInt16BE(0, 12);
+  blob.writeUInt32BE(text.length, 14);
+  let at = blob.writeUInt32BE(reason.length, lengthsAt);
+  for (const part of headers) at = blob.writeUInt32BE(part.length, at);
+  for (const part of trailers) at = blob.writeUInt32BE(part.length, at);
+  blob.write(text, at, "latin1");
+  blob.set(body, textAt + text.length);
+  return blob;
+}
+
+/** The body is a view of the blob, not a copy. */
+export function decodeResponse(blob: Buffer): StoredResponse {
+  expectKind(blob, responseKind);
+  if (blob.length < lengthsAt) throw broken();
+  const headerStrings = blob.readUInt32BE(4);
+  const trailerStrings = blob.readUInt32BE(8);
+  const textOctets = blob.readUInt32BE(14);
+  const strings = 1 + headerStrings + trailerStrings;
+  const textAt = lengthsAt + 4 * strings;
+  const bodyAt = textAt + textOctets;
+  if (bodyAt > blob.length || headerStrings % 2 !== 0 || trailerStrings % 2 !== 0) throw broken();
+  const text = blob.toString("latin1", textAt, bodyAt);
+  const parts = new Array<string>(strings);
+  let from = 0;
+  for (let index = 0; index < strings; index++) {
+    const to = from + blob.readUInt32BE(lengthsAt + 4 * index);
+    parts[index] = text.slice(from, to);
+    from = to;
+  }
+  if (from !== textOctets) throw broken();
+  return {
+    status: blob.readUInt16BE(2),
+    reason: parts[0]!,
+    headers: parts.slice(1, 1 + headerStrings),
+    body: blob.subarray(bodyAt),
+    trailers: parts.slice(1 + headerStrings),
+  };
+}
+
+export function encodeLanding(landing: Landing): Buffer {
+  if (landing.kind === "response") return encodeResponse(landing.response);
+  return Buffer.concat([Buffer.of(version, problemKind), Buffer.from(JSON.stringify(landing.problem))]);
+}
+
+export function decodeLanding(blob: Buffer): Landing {
+  if (blob[1] !== problemKind) return { kind: "response", response: decodeResponse(blob) };
+  expectKind(blob, problemKind);
+  const problem: unknown = JSON.parse(blob.toString("utf8", 2));
+  if (!isProblemNote(problem)) throw broken();
+  return { kind: "problem", problem };
+}
+
+function expectKind(blob: Buffer, kind: number): void {
+  if (blob[0] !== version) throw new Error(`a stored record has format ${blob[0]}, this program knows ${version}`);
+  if (blob[1] !== kind) throw broken();
+}
+
+function isProblemNote(value: unknown): value is ProblemNote {
+  const note = value as Partial<ProblemNote> | null;
+  return typeof note === "object" && typeof note?.code === "string" && typeof note.detail === "string";
+}
+
+function isLatin1(text: string): boolean {
+  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) > 0xff) return false;
+  return true;
+}
+
+function broken(): Error {
+  return new Error("a stored record is damaged");
+}
