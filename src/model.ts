@@ -6,6 +6,8 @@
  * it is read by people.
  */
 
+import type { Readable } from "node:stream";
+
 declare const brand: unique symbol;
 
 /** SHA-256 over (namespace, scope values, key), 64 hexadecimal digits: the only thing a store is addressed by. */
@@ -115,7 +117,7 @@ export interface StreamedResponse {
   readonly reason: string;
   readonly headers: HeaderPairs;
   /** What has arrived already, then what is still to come. Paused until somebody reads it. */
-  readonly body: NodeJS.ReadableStream;
+  readonly body: Readable;
   /** True for an event stream, which may never end: without a reader it is cut, any other is read to its end. */
   readonly endless: boolean;
 }

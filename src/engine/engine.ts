@@ -1,0 +1,274 @@
+import type { EventHub } from "../events.js";
+import type { Attempt, Claim, DoubtCause, FlightId, Landing, Lease, Outcome } from "../model.js";
+import { inProgress, judge, outcomeUnknown, type Verdict } from "../rules/judge.js";
+import { type RecordStore, StoreUnavailableError } from "../store/record-store.js";
+import { type Answer, ownAnswer, repeated, type Work } from "./answer.js";
+import { type Client, Flight } from "./flight.js";
+import { Keeper } from "./keeper.js";
+import { Settler } from "./settle.js";
+import { newLease } from "./token.js";
+import { answerWithoutStore, wouldHave } from "./unguarded.js";
+import { Withdrawals } from "./withdrawals.js";
+
+/** Between two looks at a record that somebody else runs, ms: the first, then doubled up to the last; each ± a quarter. */
+const firstLookMs = 100;
+const lastLookMs = 1000;
+
+interface Won {
+  readonly lease: Lease;
+  /** When the claim was sent, by the monotonic clock: the lease cannot have begun earlier. */
+  readonly askedAtMs: number;
+  readonly taken: DoubtCause | null;
+}
+
+/**
+ * Sees to it that each record is run at most once, and that everybody who wants its result gets the same one.
+ *
+ * One question decides (`store.claim`); everything else follows from its answer. Duplicates in this process share the
+ * flight of the first of them and cost the store nothing.
+ */
+export class Engine {
+  /** By key and fingerprint: between requests that differ in the fingerprint alone, the store decides. */
+  readonly #flights = new Map<string, Flight>();
+  readonly #running = new Map<Lease, Attempt>();
+  readonly #keeper: Keeper;
+  readonly #settler: Settler;
+  readonly #withdrawals: Withdrawals;
+
+  constructor(
+    private readonly store: RecordStore,
+    private readonly hub: EventHub,
+  ) {
+    this.#keeper = new Keeper(store);
+    this.#settler = new Settler(store, hub);
+    this.#withdrawals = new Withdrawals(store, hub);
+  }
+
+  /** `client.reply` is called once, later or now. Returns what to call when the client hangs up: `true`, it will not be. */
+  begin(client: Client): () => boolean {
+    if (client.attempt.policy.mode === "observe") {
+      this.#observe(client).catch((error) => this.#failed(client.attempt, error, [client]));
+      return () => false;
+    }
+    const place = client.attempt.key + client.attempt.fingerprint;
+    const known = this.#flights.get(place);
+    if (known !== undefined) {
+      known.join(client);
+      return () => known.leave(client);
+    }
+    const flight = new Flight(client, this.hub);
+    this.#flights.set(place, flight);
+    this.#fly(flight, place).catch((error) => this.#failed(client.attempt, error, this.#over(flight, place)));
+    return () => flight.leave(client);
+  }
+
+  /** Resolves when no execution runs, none is being written, and no claim waits to be withdrawn. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await this.#settler.idle();
+    await this.#withdrawals.idle();
+  }
+
+  /** What still runs is left in doubt, and who still waits is told so. For the end of a drain. */
+  async abandon(): Promise<void> {
+    this.#withdrawals.close();
+    const left = [...this.#running];
+    for (const [, attempt] of left) {
+      const about = { route: attempt.route.name, key: attempt.key.slice(0, 8) };
+      this.hub.emit("fault", { what: "the drain is over: an execution is left in doubt", ...about });
+      this.hub.emit("inDoubt", { ...about, cause: "reset" });
+    }
+    const strand = ([lease, { policy }]: [Lease, Attempt]) =>
+      this.store.strand(lease, "reset", undefined, policy.retentionMs).catch(() => undefined);
+    await Promise.all(left.map(strand));
+    for (const [place, flight] of [...this.#flights]) {
+      const problem = flight.phase === "running" ? outcomeUnknown : inProgress;
+      const result = flight.phase === "running" ? "outcome_unknown" : "in_progress";
+      for (const client of this.#over(flight, place)) client.reply({ kind: "problem", problem, result });
+    }
+  }
+
+  async #fly(flight: Flight, place: string): Promise<void> {
+    let after: FlightId | undefined;
+    let lookMs = firstLookMs;
+    for (;;) {
+      const { attempt } = flight.first;
+      const lease = newLease(attempt.key);
+      const askedAtMs = performance.now();
+      const claim = await this.#ask(attempt, lease, after);
+      if (claim === undefined && flight.phase === "claiming") {
+        for (const client of this.#over(flight, place)) void answerWithoutStore(client);
+        return;
+      }
+      // A record known to be in flight stays so until the store says otherwise: nobody runs it because the store is away.
+      const verdict: Verdict =
+        claim === undefined ? { kind: "wait" } : judge(claim, attempt.fingerprint, attempt.policy);
+      if (verdict.kind === "wait") {
+        if (claim?.kind === "held") after = claim.flight;
+        await this.#watch(flight, place, claim?.kind === "held" ? Math.min(lookMs, claim.remainingMs + 5) : lookMs);
+        if (flight.isEmpty) return;
+        lookMs = Math.min(lookMs * 2, lastLookMs);
+      } else if (claim?.kind === "won") {
+        const won: Won = { lease, askedAtMs, taken: claim.taken };
+        if (flight.isEmpty || !(await this.#isStillOurs(won, attempt))) {
+          this.#withdrawals.add(lease);
+          if (flight.isEmpty) return;
+        } else {
+          await this.#run(flight, place, won, verdict.kind === "probe");
+          return;
+        }
+      } else {
+        const late = flight.phase === "watching";
+        for (const client of this.#over(flight, place)) client.reply(answerOf(verdict, late));
+        return;
+      }
+    }
+  }
+
+  /** `undefined`: the store did not answer. */
+  async #ask(attempt: Attempt, lease: Lease, after: FlightId | undefined): Promise<Claim | undefined> {
+    const { policy, route, fingerprint, keyHash } = attempt;
+    try {
+      const claim = await this.store.claim({
+        lease,
+        fingerprint,
+        keyHash,
+        leaseMs: policy.leaseMs,
+        retentionMs: policy.retentionMs,
+        mayTake: policy.inDoubt !== "hold" && policy.mode === "enforce",
+        after,
+        route: route.name,
+        namespace: policy.namespace,
+      });
+      if (claim.kind === "inDoubt" && claim.expired) {
+        this.hub.emit("inDoubt", { route: route.name, cause: claim.cause, key: attempt.key.slice(0, 8) });
+      }
+      return claim;
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError) || error.mayHaveRun) this.#withdrawals.add(lease);
+      if (error instanceof StoreUnavailableError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Waits until the record may have changed, `atMostMs` ± a quarter have passed, or nobody waits any more. */
+  #watch(flight: Flight, place: string, atMostMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        unwatch();
+        resolve();
+      };
+      const timer = setTimeout(wake, atMostMs * (0.75 + Math.random() / 2));
+      const unwatch = this.store.watch(flight.attempt.key, wake);
+      flight.watch(() => {
+        if (this.#flights.get(place) === flight) this.#flights.delete(place);
+        wake();
+      });
+    });
+  }
+
+  /**
+   * A process that was paused between its claim and now may hold a lease that is over. Where takeovers are allowed
+   * somebody else may run by now, so it asks before it sends.
+   */
+  async #isStillOurs(won: Won, attempt: Attempt): Promise<boolean> {
+    const { leaseMs, retentionMs } = attempt.policy;
+    if (performance.now() - won.askedAtMs < leaseMs / 2) return true;
+    try {
+      return (await this.store.extend(won.lease, leaseMs, retentionMs)) === "kept";
+    } catch {
+      return false;
+    }
+  }
+
+  async #run(flight: Flight, place: string, won: Won, mustProbe: boolean): Promise<void> {
+    flight.run();
+    const { first } = flight;
+    const { outcome, landing } = await this.#execute(first.attempt, first.work, won, mustProbe);
+    for (const client of this.#over(flight, place)) {
+      const isOwn = client === first && outcome !== undefined;
+      client.reply(
+        isOwn ? ownAnswer(outcome, landing, "executed") : repeated(landing, outcome ? "shared" : "replayed"),
+      );
+    }
+  }
+
+  /** One execution under a lease, from the claim to the written end. Without an outcome it was probed and not sent. */
+  async #execute(
+    attempt: Attempt,
+    work: Work,
+    won: Won,
+    mustProbe: boolean,
+  ): Promise<{ readonly outcome?: Outcome; readonly landing: Landing }> {
+    const { lease } = won;
+    const { leaseMs, retentionMs } = attempt.policy;
+    const about = { route: attempt.route.name, key: attempt.key.slice(0, 8) };
+    this.#running.set(lease, attempt);
+    this.hub.emit("flightBegun", about);
+    const kept = this.#keeper.keep(lease, leaseMs, retentionMs, won.askedAtMs, () => this.hub.emit("leaseLost", about));
+    try {
+      if (mustProbe) {
+        const answer = await work.probe();
+        if (answer.kind !== "notDone") {
+          this.#keeper.drop(kept);
+          return { landing: await this.#settler.settleProbed(attempt, lease, kept, answer, won.taken) };
+        }
+      }
+      const outcome = await work.run();
+      this.#keeper.drop(kept);
+      return { outcome, landing: await this.#settler.settle(attempt, lease, kept, outcome) };
+    } finally {
+      this.#keeper.drop(kept);
+      this.#running.delete(lease);
+      this.hub.emit("flightEnded", about);
+    }
+  }
+
+  /** `mode: observe`: forwards whatever the record says, and counts what would have been done instead. */
+  async #observe(client: Client): Promise<void> {
+    const { attempt, work } = client;
+    const lease = newLease(attempt.key);
+    const askedAtMs = performance.now();
+    const claim = await this.#ask(attempt, lease, undefined);
+    if (claim?.kind === "won") {
+      const { outcome, landing } = await this.#execute(attempt, work, { lease, askedAtMs, taken: null }, false);
+      if (outcome !== undefined) client.reply(ownAnswer(outcome, landing, "executed"));
+      return;
+    }
+    if (claim !== undefined) {
+      const verdict = judge(claim, attempt.fingerprint, attempt.policy);
+      this.hub.emit("observed", { route: attempt.route.name, would: wouldHave(verdict) });
+    }
+    client.reply(ownAnswer(await work.run(), undefined, claim === undefined ? "bypassed" : "unprotected"));
+  }
+
+  #over(flight: Flight, place: string): Client[] {
+    if (this.#flights.get(place) === flight) this.#flights.delete(place);
+    return flight.dismiss();
+  }
+
+  #failed(attempt: Attempt, error: unknown, clients: Client[]): void {
+    const about = { route: attempt.route.name, key: attempt.key.slice(0, 8) };
+    this.hub.emit("fault", { what: "the gateway failed", ...about, error: error as Error });
+    const detail = "The gateway failed while it handled this request. Nobody can know whether it was carried out.";
+    for (const client of clients)
+      client.reply({ kind: "problem", problem: { code: "internal", detail }, result: "error" });
+  }
+}
+
+/** What everybody gets who asked for a record that somebody else has ended. */
+function answerOf(verdict: Verdict, waited: boolean): Answer {
+  switch (verdict.kind) {
+    case "replay": {
+      const landing: Landing = { kind: "response", response: verdict.response };
+      return waited ? repeated(landing, "shared") : repeated(landing, "replayed", verdict.ageMs);
+    }
+    case "share":
+      return repeated(verdict.landing, "shared");
+    case "reject":
+      return { kind: "problem", problem: verdict.problem, result: verdict.result };
+    default:
+      throw new Error(`a verdict to ${verdict.kind} is no answer`);
+  }
+}

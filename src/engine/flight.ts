@@ -1,0 +1,133 @@
+import type { EventHub } from "../events.js";
+import type { Attempt } from "../model.js";
+import { inProgress } from "../rules/judge.js";
+import type { Answer, Work } from "./answer.js";
+
+/** One client that wants the result. */
+export interface Client {
+  readonly attempt: Attempt;
+  readonly work: Work;
+  /** Called exactly once, unless the client left before. */
+  readonly reply: (answer: Answer) => void;
+}
+
+interface Seat {
+  readonly client: Client;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/**
+ * One execution of one record as this process sees it, and everybody here who waits for it.
+ *
+ *     claiming ──won──▶ running ──▶ landed
+ *        │                 ▲
+ *       held             won (released or taken over meanwhile)
+ *        ▼                 │
+ *     watching ────────────┘──done, in doubt, …──▶ landed
+ *
+ * The flight belongs to no client: all of them may leave while it runs, and it lands all the same.
+ */
+export class Flight {
+  phase: "claiming" | "running" | "watching" = "claiming";
+  readonly attempt: Attempt;
+  readonly #seats = new Map<Client, Seat>();
+  #first: Client;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(
+    first: Client,
+    private readonly hub: EventHub,
+  ) {
+    this.attempt = first.attempt;
+    this.#first = first;
+    this.#seats.set(first, { client: first, timer: undefined });
+  }
+
+  get isEmpty(): boolean {
+    return this.#seats.size === 0;
+  }
+
+  /** The client whose request runs, should this process win the record. */
+  get first(): Client {
+    return this.#first;
+  }
+
+  /** Answers at once where the route's policy does not let this client wait. */
+  join(client: Client): void {
+    const { policy } = client.attempt;
+    const mayWait = policy.concurrency === "wait" || this.phase === "claiming";
+    if (!mayWait || this.#seats.size > policy.maxWaiters) {
+      client.reply({ kind: "problem", problem: inProgress, result: "in_progress" });
+      return;
+    }
+    const seat: Seat = { client, timer: undefined };
+    this.#seats.set(client, seat);
+    this.#seatDown(seat);
+  }
+
+  /** The client hung up. A client whose request is claimed for, or runs, cannot be spared: `false`, it is still replied to. */
+  leave(client: Client): boolean {
+    if (client === this.#first && this.phase !== "watching") return false;
+    this.#remove(client);
+    return true;
+  }
+
+  /** This process runs the request of the first client, which from now on waits for no timeout but the upstream's. */
+  run(): void {
+    this.phase = "running";
+    this.#refuseImpatient();
+    const seat = this.#seats.get(this.#first);
+    if (seat !== undefined) this.#standUp(seat);
+  }
+
+  /** Somebody else runs it: now the first client waits like all the others. `onEmpty`: the last one has left. */
+  watch(onEmpty: () => void): void {
+    this.#onEmpty = onEmpty;
+    if (this.phase === "watching") return;
+    this.phase = "watching";
+    this.#refuseImpatient();
+    const seat = this.#seats.get(this.#first);
+    if (seat !== undefined) this.#seatDown(seat);
+    if (this.isEmpty) onEmpty();
+  }
+
+  /** Everybody gets up, and the flight is over. */
+  dismiss(): Client[] {
+    const seats = [...this.#seats.values()];
+    this.#seats.clear();
+    for (const seat of seats) this.#standUp(seat);
+    return seats.map((seat) => seat.client);
+  }
+
+  #refuseImpatient(): void {
+    for (const { client } of this.#seats.values()) {
+      if (client === this.#first || client.attempt.policy.concurrency === "wait") continue;
+      this.#remove(client);
+      client.reply({ kind: "problem", problem: inProgress, result: "in_progress" });
+    }
+  }
+
+  #seatDown(seat: Seat): void {
+    this.hub.emit("waiting", { route: seat.client.attempt.route.name });
+    seat.timer = setTimeout(() => {
+      this.#remove(seat.client);
+      seat.client.reply({ kind: "problem", problem: inProgress, result: "in_progress" });
+    }, seat.client.attempt.policy.waitTimeoutMs);
+  }
+
+  #standUp(seat: Seat): void {
+    if (seat.timer === undefined) return;
+    clearTimeout(seat.timer);
+    seat.timer = undefined;
+    this.hub.emit("waited", { route: seat.client.attempt.route.name });
+  }
+
+  #remove(client: Client): void {
+    const seat = this.#seats.get(client);
+    if (seat === undefined) return;
+    this.#seats.delete(client);
+    this.#standUp(seat);
+    if (client === this.#first) this.#first = this.#seats.keys().next().value ?? client;
+    if (this.isEmpty) this.#onEmpty?.();
+  }
+}

@@ -1,0 +1,110 @@
+import type { Lease } from "../model.js";
+import type { RecordStore } from "../store/record-store.js";
+
+interface Kept {
+  readonly lease: Lease;
+  readonly leaseMs: number;
+  readonly retentionMs: number;
+  readonly onLost: () => void;
+  dueAtMs: number;
+  /** Until then the store has granted the lease, by this process's monotonic clock. */
+  heldUntilMs: number;
+}
+
+/**
+ * Renews leases while their flights last, at a third of their length.
+ *
+ * Leases of one length fall due in the order they were taken, so each length has one queue and one timer: most
+ * flights land before their first renewal and never cost a timer of their own.
+ */
+export class Keeper {
+  readonly #queues = new Map<number, { readonly due: Set<Kept>; timer: NodeJS.Timeout | undefined }>();
+
+  constructor(
+    private readonly store: RecordStore,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
+
+  /** `takenAtMs`: when the claim was *sent*; the lease cannot have begun earlier. */
+  keep(lease: Lease, leaseMs: number, retentionMs: number, takenAtMs: number, onLost: () => void): Kept {
+    const kept: Kept = {
+      lease,
+      leaseMs,
+      retentionMs,
+      onLost,
+      dueAtMs: takenAtMs + leaseMs / 3,
+      heldUntilMs: takenAtMs + leaseMs,
+    };
+    this.#enqueue(kept);
+    return kept;
+  }
+
+  drop(kept: Kept): void {
+    const queue = this.#queues.get(kept.leaseMs);
+    if (queue === undefined) return;
+    queue.due.delete(kept);
+    if (queue.due.size === 0 && queue.timer !== undefined) {
+      clearTimeout(queue.timer);
+      queue.timer = undefined;
+    }
+  }
+
+  #enqueue(kept: Kept): void {
+    let queue = this.#queues.get(kept.leaseMs);
+    if (queue === undefined) {
+      queue = { due: new Set(), timer: undefined };
+      this.#queues.set(kept.leaseMs, queue);
+    }
+    queue.due.add(kept);
+    if (queue.timer === undefined) this.#arm(kept.leaseMs);
+  }
+
+  #arm(leaseMs: number): void {
+    const queue = this.#queues.get(leaseMs);
+    const first = queue?.due.values().next().value;
+    if (queue === undefined || first === undefined) return;
+    const delayMs = Math.max(5, first.dueAtMs - this.now());
+    queue.timer = setTimeout(() => {
+      queue.timer = undefined;
+      this.#renewDue(leaseMs);
+      this.#arm(leaseMs);
+    }, delayMs);
+  }
+
+  #renewDue(leaseMs: number): void {
+    const queue = this.#queues.get(leaseMs);
+    if (queue === undefined) return;
+    const now = this.now();
+    for (const kept of queue.due) {
+      if (kept.dueAtMs > now) break;
+      queue.due.delete(kept);
+      // Back at the end at once, so that a slow store does not stop the clock; `drop` still finds it there.
+      kept.dueAtMs = now + leaseMs / 3;
+      queue.due.add(kept);
+      void this.#renew(kept);
+    }
+  }
+
+  async #renew(kept: Kept): Promise<void> {
+    const sentAtMs = this.now();
+    try {
+      const answer = await this.store.extend(kept.lease, kept.leaseMs, kept.retentionMs);
+      if (answer === "kept") {
+        kept.heldUntilMs = sentAtMs + kept.leaseMs;
+        return;
+      }
+      // A lost lease is reported, not retried: somebody else may already be running.
+      if (!this.#isKept(kept)) return;
+      this.drop(kept);
+      kept.onLost();
+    } catch {
+      // The store is away: two more renewals fall due before the lease is over. It counts its own errors.
+    }
+  }
+
+  #isKept(kept: Kept): boolean {
+    return this.#queues.get(kept.leaseMs)?.due.has(kept) ?? false;
+  }
+}
+
+export type { Kept };

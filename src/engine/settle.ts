@@ -1,0 +1,132 @@
+import type { EventHub } from "../events.js";
+import type { Attempt, DoubtCause, Landing, Lease, Outcome, ProblemNote, StoredResponse } from "../model.js";
+import { omitting } from "../rules/headers.js";
+import { inProgress, outcomeUnknown, responseNotStored } from "../rules/judge.js";
+import { settlement } from "../rules/outcome.js";
+import type { Completion, Origin, RecordStore } from "../store/record-store.js";
+import type { ProbeAnswer } from "./answer.js";
+import type { Kept } from "./keeper.js";
+
+/** How long those who wait elsewhere find the answer of a released record, ms; they look at least once a second. */
+export const landingMs = 30_000;
+
+const retryPauseMs = 100;
+
+/** A write that ends an execution. It is compared with the lease's token by the store, so it may be sent again. */
+type Ending = () => Promise<"stored" | "released" | "stranded" | "lost">;
+
+/**
+ * Writes how an execution ended. Resolves once it is stored — or once it is clear that the store does not take it now:
+ * the clients get their answer then all the same, and the writing goes on behind them for as long as the lease lasts.
+ * After that the record is in doubt by itself.
+ */
+export class Settler {
+  readonly #behind = new Set<Promise<void>>();
+
+  constructor(
+    private readonly store: RecordStore,
+    private readonly hub: EventHub,
+  ) {}
+
+  /** Returns how the flight lands for all but the first client, who is given the outcome itself. */
+  async settle(attempt: Attempt, lease: Lease, kept: Kept, outcome: Outcome): Promise<Landing> {
+    const { policy } = attempt;
+    const verdict = settlement(outcome, policy);
+    const landing = landingOf(outcome, attempt, verdict.kind === "complete" ? null : verdict.problem);
+    if (verdict.kind === "release") {
+      const told = landing ?? { kind: "problem", problem: inProgress };
+      await this.#end(attempt, kept, () => this.store.release(lease, { landing: told, landingMs }));
+      return told;
+    }
+    if (verdict.kind === "strand") {
+      const told = landing ?? { kind: "problem", problem: outcomeUnknown };
+      this.hub.emit("inDoubt", { route: attempt.route.name, cause: verdict.cause, key: attempt.key.slice(0, 8) });
+      await this.#end(attempt, kept, () => this.store.strand(lease, verdict.cause, told, policy.retentionMs));
+      return told;
+    }
+    const completion = completionOf(outcome, attempt);
+    await this.#end(attempt, kept, () => this.store.complete(lease, completion, originOf(attempt)));
+    return landing ?? { kind: "problem", problem: responseNotStored };
+  }
+
+  /** Nothing was sent: the probe's answer is the response from now on, or the record is in doubt as it was. */
+  async settleProbed(
+    attempt: Attempt,
+    lease: Lease,
+    kept: Kept,
+    answer: Exclude<ProbeAnswer, { kind: "notDone" }>,
+    taken: DoubtCause | null,
+  ): Promise<Landing> {
+    if (answer.kind === "done") {
+      const landing: Landing = { kind: "response", response: forStore(answer.response, attempt) };
+      await this.#end(attempt, kept, () => this.store.complete(lease, landing, originOf(attempt)));
+      return landing;
+    }
+    const landing: Landing = { kind: "problem", problem: outcomeUnknown };
+    await this.#end(attempt, kept, () =>
+      this.store.strand(lease, taken ?? "status", landing, attempt.policy.retentionMs),
+    );
+    return landing;
+  }
+
+  /** Resolves when nothing is being written behind the clients' backs any more. */
+  async idle(): Promise<void> {
+    while (this.#behind.size > 0) await Promise.all(this.#behind);
+  }
+
+  async #end(attempt: Attempt, kept: Kept, ending: Ending): Promise<void> {
+    const about = { route: attempt.route.name, key: attempt.key.slice(0, 8) };
+    try {
+      if ((await ending()) === "lost") this.hub.emit("leaseLost", about);
+    } catch (error) {
+      this.hub.emit("fault", {
+        what: "the store did not take the end of an execution; trying again until its lease ends",
+        ...about,
+        error: error as Error,
+      });
+      const behind = this.#retry(attempt, kept, ending).finally(() => this.#behind.delete(behind));
+      this.#behind.add(behind);
+    }
+  }
+
+  async #retry(attempt: Attempt, kept: Kept, ending: Ending): Promise<void> {
+    const about = { route: attempt.route.name, key: attempt.key.slice(0, 8) };
+    while (performance.now() < kept.heldUntilMs) {
+      await new Promise((resolve) => setTimeout(resolve, retryPauseMs));
+      try {
+        if ((await ending()) === "lost") this.hub.emit("leaseLost", about);
+        return;
+      } catch {
+        // Told once, above.
+      }
+    }
+    this.hub.emit("inDoubt", { ...about, cause: "store_lost" });
+  }
+}
+
+function landingOf(outcome: Outcome, attempt: Attempt, problem: ProblemNote | null): Landing | undefined {
+  if (outcome.kind === "answered") return { kind: "response", response: forStore(outcome.response, attempt) };
+  return problem === null ? undefined : { kind: "problem", problem };
+}
+
+function completionOf(outcome: Outcome, attempt: Attempt): Completion {
+  if (outcome.kind === "answered") return { kind: "response", response: forStore(outcome.response, attempt) };
+  if (outcome.kind !== "streamed") throw new Error(`an outcome that is ${outcome.kind} completes nothing`);
+  const { status, headers } = outcome.response;
+  return { kind: "notReplayable", status, headers: omitting(headers, attempt.policy.omitHeaders) };
+}
+
+function forStore(response: StoredResponse, attempt: Attempt): StoredResponse {
+  const { omitHeaders } = attempt.policy;
+  return omitHeaders.size === 0 ? response : { ...response, headers: omitting(response.headers, omitHeaders) };
+}
+
+function originOf(attempt: Attempt): Origin {
+  return {
+    fingerprint: attempt.fingerprint,
+    keyHash: attempt.keyHash,
+    retentionMs: attempt.policy.retentionMs,
+    route: attempt.route.name,
+    namespace: attempt.policy.namespace,
+  };
+}

@@ -1,0 +1,88 @@
+import type { IncomingMessage } from "node:http";
+
+export type BodyRead =
+  | { readonly kind: "read"; readonly body: Buffer; readonly free: () => void }
+  /** `soFar` has left the request's stream: a lane that forwards it all the same puts it back with `unshift`. */
+  | { readonly kind: "tooLarge"; readonly soFar: Buffer }
+  | { readonly kind: "overloaded" }
+  /** The client is gone, or sent less than it promised. */
+  | { readonly kind: "aborted" };
+
+/** The bytes of request bodies held in memory, of all requests at once. */
+export class BodyBudget {
+  #usedBytes = 0;
+
+  constructor(public limitBytes: number) {}
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  take(bytes: number): boolean {
+    if (this.#usedBytes + bytes > this.limitBytes) return false;
+    this.#usedBytes += bytes;
+    return true;
+  }
+
+  give(bytes: number): void {
+    this.#usedBytes -= bytes;
+  }
+}
+
+const empty = Buffer.alloc(0);
+
+/**
+ * Reads a request body whole. What was taken from the budget is given back by `free`, or at once where nothing is
+ * returned. Reading stops at the first byte over either limit; nothing is claimed before this is over.
+ */
+export function readBody(
+  request: IncomingMessage,
+  limitBytes: number,
+  budget: BodyBudget,
+  done: (read: BodyRead) => void,
+): void {
+  const declared = request.headers["content-length"];
+  if (declared === undefined && request.headers["transfer-encoding"] === undefined) {
+    request.resume();
+    done({ kind: "read", body: empty, free: () => {} });
+    return;
+  }
+  // Refused by its declaration alone: before the 100 (Continue), before a byte is read.
+  if (declared !== undefined && Number(declared) > limitBytes) {
+    done({ kind: "tooLarge", soFar: empty });
+    return;
+  }
+  let parts: Buffer[] = [];
+  let bytes = 0;
+  const stop = (read: BodyRead) => {
+    request.off("data", onData).off("end", onEnd).off("close", onClose);
+    if (read.kind !== "read") {
+      budget.give(bytes);
+      request.pause();
+    }
+    parts = [];
+    done(read);
+  };
+  const onData = (part: Buffer) => {
+    if (bytes + part.length > limitBytes) {
+      stop({ kind: "tooLarge", soFar: Buffer.concat([...parts, part]) });
+    } else if (!budget.take(part.length)) {
+      stop({ kind: "overloaded" });
+    } else {
+      parts.push(part);
+      bytes += part.length;
+    }
+  };
+  const onEnd = () => {
+    const body = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts, bytes);
+    let isHeld = true;
+    const free = () => {
+      if (isHeld) budget.give(bytes);
+      isHeld = false;
+    };
+    stop({ kind: "read", body, free });
+  };
+  const onClose = () => stop({ kind: "aborted" });
+  request.on("data", onData).on("end", onEnd).on("close", onClose);
+  request.on("error", () => {});
+}

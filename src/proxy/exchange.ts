@@ -1,0 +1,233 @@
+import { Readable } from "node:stream";
+import type { Dispatcher } from "undici";
+import type { Outcome, StreamedResponse } from "../model.js";
+import { headerValue, isEventStream, responseHeaders } from "../rules/headers.js";
+import { isTorn } from "./pools.js";
+
+/** A request as it goes upstream. */
+export interface Dispatch {
+  readonly origin: string;
+  readonly method: string;
+  /** Origin-form, as the client sent it. */
+  readonly target: string;
+  readonly headers: string[];
+  readonly body: Buffer | Readable | null;
+  /** To the complete answer; of an event stream to its head; of one that is too large to keep, between two of its parts. */
+  readonly timeoutMs: number;
+  /** What is larger is streamed; below 0 everything is. */
+  readonly maxStoredBytes: number;
+}
+
+/**
+ * One call, never repeated. Nobody's connection can stop it: it ends with the upstream's answer, an error or the timeout.
+ *
+ *     queued ──onConnect──▶ sent ──onHeaders──▶ answering ──▶ answered
+ *        │                   │                     └─too large, event stream─▶ streamed
+ *      unsent            unanswered
+ *
+ * undici calls `onConnect` right before the first byte is written: what fails earlier was never sent, and the error's
+ * code does not matter (ECONNRESET occurs on both sides of that line).
+ */
+export function exchange(pool: Dispatcher, dispatch: Dispatch): Promise<Outcome> {
+  return new Promise((resolve) => {
+    openCall(pool, dispatch, resolve);
+  });
+}
+
+/** The same for the unprotected lane, where a client that leaves takes its call along. Returns the way to stop it. */
+export function openCall(pool: Dispatcher, dispatch: Dispatch, done: (outcome: Outcome) => void): () => void {
+  const call = new Call(dispatch, done);
+  try {
+    pool.dispatch(
+      {
+        origin: dispatch.origin,
+        path: dispatch.target,
+        method: dispatch.method as Dispatcher.HttpMethod,
+        headers: dispatch.headers,
+        body: dispatch.body,
+        idempotent: false,
+      },
+      call,
+    );
+  } catch (error) {
+    call.onError(error as Error);
+  }
+  return () => call.cancel();
+}
+
+class TimeoutError extends Error {
+  override readonly name = "TimeoutError";
+  readonly code = "TIMEOUT";
+}
+
+/** undici's handler interface without the wrapping that would parse every header into an object first. */
+class Call implements Dispatcher.DispatchHandler {
+  #isSent = false;
+  #isOver = false;
+  #abort: ((error?: Error) => void) | undefined;
+  #timer: NodeJS.Timeout;
+  #head: { status: number; reason: string; headers: string[] } | undefined;
+  #isLengthKnown = false;
+  #resume: () => void = () => {};
+  #parts: Buffer[] = [];
+  #bytes = 0;
+  #stream: ResponseStream | undefined;
+
+  constructor(
+    private readonly dispatch: Dispatch,
+    private readonly done: (outcome: Outcome) => void,
+  ) {
+    this.#timer = setTimeout(() => this.#expire(), dispatch.timeoutMs);
+  }
+
+  onConnect(abort: (error?: Error) => void): void {
+    // The deadline passed while it was queued: given up, so it must not be sent any more.
+    if (this.#isOver) return abort();
+    this.#abort = abort;
+    this.#isSent = true;
+  }
+
+  onHeaders(status: number, rawHeaders: Buffer[], resume: () => void, reason: string): boolean {
+    if (status < 200) return true;
+    const raw = rawHeaders.map(latin1);
+    this.#isLengthKnown = isDelimited(status, this.dispatch.method, raw);
+    this.#head = { status, reason, headers: responseHeaders(raw) };
+    const declaredBytes = Number(headerValue(raw, "content-length") ?? 0);
+    const isEndless = isEventStream(raw);
+    if (isEndless || declaredBytes > this.dispatch.maxStoredBytes) this.#startStream(resume, isEndless);
+    else this.#resume = resume;
+    return this.#stream === undefined;
+  }
+
+  onData(chunk: Buffer): boolean {
+    if (this.#stream !== undefined) {
+      if (!this.#stream.endless) this.#timer.refresh();
+      return this.#stream.push(chunk);
+    }
+    this.#parts.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes <= this.dispatch.maxStoredBytes) return true;
+    this.#startStream(this.#resume, false);
+    return false;
+  }
+
+  onComplete(trailers: string[] | null): void {
+    // Torn off: without a declared length nobody can know whether this was all.
+    if (isTorn() && !this.#isLengthKnown)
+      return this.onError(new Error("the connection was reset before the answer's end"));
+    clearTimeout(this.#timer);
+    if (this.#stream !== undefined) {
+      this.#stream.push(null);
+      return;
+    }
+    this.#answer((trailers ?? []).map((part) => latin1(part as unknown as Buffer)));
+  }
+
+  onError(error: Error): void {
+    clearTimeout(this.#timer);
+    if (this.#stream !== undefined) {
+      this.#stream.destroy(error);
+      return;
+    }
+    // RFC 9110 §8.6: these may declare the length of a body that they do not have. undici calls that a mismatch.
+    const isBodiless = this.#head?.status === 204 || this.#head?.status === 304;
+    if (isBodiless && (error as { code?: string }).code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH")
+      return this.#answer([]);
+    this.#end(this.#isSent ? { kind: "unanswered", error, cause: "reset" } : { kind: "unsent", error });
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+    const error = new Error("given up by its client");
+    this.#end(this.#isSent ? { kind: "unanswered", error, cause: "reset" } : { kind: "unsent", error });
+    this.#abort?.(error);
+  }
+
+  #answer(trailers: string[]): void {
+    if (this.#head === undefined)
+      return this.#end({ kind: "unanswered", error: new Error("no answer"), cause: "reset" });
+    const body = this.#parts.length === 1 ? (this.#parts[0] as Buffer) : Buffer.concat(this.#parts, this.#bytes);
+    this.#end({ kind: "answered", response: { ...this.#head, body, trailers } });
+  }
+
+  #startStream(resume: () => void, endless: boolean): void {
+    const head = this.#head;
+    if (head === undefined) return;
+    if (endless) clearTimeout(this.#timer);
+    const stream = new ResponseStream(endless, resume, () => this.#abort?.());
+    this.#stream = stream;
+    for (const part of this.#parts) stream.push(part);
+    stream.hold();
+    this.#parts = [];
+    const response: StreamedResponse = { ...head, body: stream, endless };
+    this.#end({ kind: "streamed", response });
+  }
+
+  #expire(): void {
+    const error = new TimeoutError(`no complete answer within ${this.dispatch.timeoutMs} ms`);
+    // A reader who takes his time is not the upstream's silence.
+    if (this.#stream?.isHeld) {
+      this.#timer.refresh();
+      return;
+    }
+    if (this.#stream === undefined) {
+      this.#end(this.#isSent ? { kind: "unanswered", error, cause: "timeout" } : { kind: "unsent", error });
+    }
+    this.#abort?.(error);
+  }
+
+  #end(outcome: Outcome): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.done(outcome);
+  }
+}
+
+/** The rest of an answer, held back while nobody reads it. */
+class ResponseStream extends Readable {
+  #isHeld = true;
+
+  constructor(
+    readonly endless: boolean,
+    private readonly wantMore: () => void,
+    private readonly cut: () => void,
+  ) {
+    super({ highWaterMark: 64 * 1024 });
+  }
+
+  override push(chunk: Buffer | null): boolean {
+    const isWanted = super.push(chunk);
+    this.#isHeld = !isWanted;
+    return isWanted;
+  }
+
+  /** Nothing more comes from the upstream until it is asked for. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  override _read(): void {
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    this.wantMore();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.cut();
+    callback(error);
+  }
+}
+
+/** Whether the end of the body can be told from the end of the connection (RFC 9112 §6.3). */
+function isDelimited(status: number, method: string, raw: readonly string[]): boolean {
+  if (method === "HEAD" || status === 204 || status === 304) return true;
+  return headerValue(raw, "content-length") !== undefined || headerValue(raw, "transfer-encoding") !== undefined;
+}
+
+function latin1(bytes: Buffer): string {
+  return bytes.toString("latin1");
+}

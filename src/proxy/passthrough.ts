@@ -1,0 +1,97 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
+import httpProxy from "@fastify/http-proxy";
+import type { FastifyInstance } from "fastify";
+import type { Dispatcher } from "undici";
+import type { Outcome, StreamedResponse } from "../model.js";
+import { type Dispatch, openCall } from "./exchange.js";
+
+/** Everything about a request of the unprotected lane that http-proxy itself need not see. */
+export interface Passage {
+  readonly pool: Dispatcher;
+  readonly dispatch: Omit<Dispatch, "body" | "maxStoredBytes">;
+  readonly hasBody: boolean;
+  /** Called once with how it ended; the caller answers, also for what failed. */
+  readonly arrived: (outcome: Outcome) => void;
+}
+
+const passage = Symbol("passage");
+type Marked = IncomingMessage & { [passage]?: Passage };
+
+/** What reply-from hands to its HTTP client, as far as it is looked at here. */
+interface ClientRequest {
+  readonly headers: { readonly [passage]: Passage };
+  readonly body: Readable | string | undefined;
+}
+type ClientCallback = (
+  error: Error | null,
+  response?: { statusCode: number; headers: object; stream: Readable },
+) => void;
+
+/**
+ * The unprotected lane: `@fastify/http-proxy` on one route, with our own HTTP client under it.
+ *
+ * The lane's rules (headers in order and with repeats, raw targets, every method, one call and no more) are not those of
+ * http-proxy, which keeps headers in objects, normalises paths, drops the body of a GET and repeats a GET that was
+ * answered with 503. So it is shown a plain `POST /` or `GET /`, and what is real travels beside it in a `Passage`.
+ */
+export async function openPassthrough(app: FastifyInstance): Promise<void> {
+  // The built-in text parser would read the body whole and decode it.
+  app.removeAllContentTypeParsers();
+  await app.register(httpProxy, {
+    upstream: "http://upstream.invalid",
+    routes: ["/"],
+    httpMethods: ["GET", "POST"],
+    internalRewriteLocationHeader: false,
+    disableRequestLogging: true,
+    // `maxRetriesOn503: 0` means ten; an empty list of methods is what switches the silent retries off.
+    retryMethods: [],
+    undici: { request: send } as never,
+    replyOptions: {
+      rewriteRequestHeaders: (request) => ({ [passage]: (request.raw as Marked)[passage] }) as never,
+      onResponse: (request, reply, response) => {
+        reply.hijack();
+        const stream = (response as unknown as { stream: StreamedResponse }).stream;
+        (request.raw as Marked)[passage]?.arrived({ kind: "streamed", response: stream });
+      },
+      onError: (reply, { error }) => {
+        reply.hijack();
+        const cause = (error as { cause?: unknown }).cause;
+        const outcome: Outcome =
+          cause instanceof Undelivered ? cause.outcome : { kind: "unsent", error: error as Error };
+        (reply.request.raw as Marked)[passage]?.arrived(outcome);
+      },
+    },
+  });
+}
+
+/** Hands a request to the lane. `route` is fastify's own entry point (`app.routing`). */
+export function passThrough(
+  route: (request: IncomingMessage, response: ServerResponse) => void,
+  request: IncomingMessage,
+  response: ServerResponse,
+  to: Passage,
+): void {
+  (request as Marked)[passage] = to;
+  request.method = to.hasBody ? "POST" : "GET";
+  request.url = "/";
+  request.headers = to.hasBody ? { "content-type": "application/octet-stream" } : {};
+  route(request, response);
+}
+
+class Undelivered extends Error {
+  constructor(readonly outcome: Outcome) {
+    super("the upstream gave no answer");
+  }
+}
+
+/** In the place of undici's `request`. */
+function send(request: ClientRequest, callback: ClientCallback): void {
+  const to = request.headers[passage];
+  const body = typeof request.body === "object" ? request.body : null;
+  const cancel = openCall(to.pool, { ...to.dispatch, body, maxStoredBytes: -1 }, (outcome) => {
+    if (outcome.kind !== "streamed") return callback(new Undelivered(outcome));
+    callback(null, { statusCode: 200, headers: {}, stream: outcome.response as never });
+  });
+  void cancel;
+}
