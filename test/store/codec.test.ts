@@ -21,7 +21,7 @@ const landings: fc.Arbitrary<Landing> = fc.oneof(
       code: fc.constantFrom(...(Object.keys(problems) as (keyof typeof problems)[])),
       detail: fc.string({ unit: "grapheme" }),
     })
-    .map((problem): Landing => ({ kind: "problem", problem })),
+    .map((problem): Landing => ({ kind: "problem", problem: { ...problem } })),
 );
 
 const plain = (response: StoredResponse) => ({ ...response, body: response.body.toString("hex") });

@@ -109,6 +109,19 @@ export async function doubtContract(each: Each): Promise<void> {
     t.same(claim, { kind: "inDoubt", fingerprint: mine, cause: "lock_lost", expired: false });
   });
 
+  await each("those who wait for the taker are not told how its forerunner landed", async (t, _, store) => {
+    const key = newKey();
+    const [first, taker] = [await states["in doubt"]!(store, key), leaseOn(key)];
+    await store.claim(asking(taker, { mayTake: true }));
+    for (const lease of [first, taker]) {
+      t.equal((await store.claim(asking(leaseOn(key), { after: flightOf(lease) }))).kind, "held");
+    }
+    await store.strand(taker, "reset", undefined, retentionMs);
+    for (const lease of [first, taker]) {
+      t.match(await store.claim(asking(leaseOn(key), { after: flightOf(lease) })), { kind: "inDoubt", cause: "reset" });
+    }
+  });
+
   await each("of twenty who may take a record in doubt, one does", async (t, _, store) => {
     const key = newKey();
     await states["in doubt"]!(store, key);

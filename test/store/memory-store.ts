@@ -58,7 +58,8 @@ export class MemoryStore implements RecordStore {
     const entry = this.#find(request.lease.key);
     if (entry === undefined) return this.#take(request, undefined);
     const { fingerprint } = entry;
-    if (request.after !== undefined && entry.landing !== null && flightOf(entry.token) === request.after) {
+    const isOver = entry.state === "free" || entry.state === "in_doubt";
+    if (isOver && entry.landing !== null && flightOf(entry.token) === request.after) {
       return { kind: "landed", fingerprint, landing: entry.landing };
     }
     if (entry.state === "free") return this.#take(request, entry);
