@@ -1,0 +1,149 @@
+import { isIP } from "node:net";
+import type { Policy, Probe, Route, ScopeSource, Source } from "../model.js";
+import type { Config, StoreConfig } from "./config.js";
+import { valid } from "./parsed.js";
+import type { RouteSettings, Settings } from "./schema.js";
+import { parsePointer, parseScopeSource, parseSource } from "./source.js";
+import { methodsOf } from "./validate-route.js";
+
+/** What compiling needs besides the settings. */
+export interface Surroundings {
+  readonly tls: Config["server"]["tls"];
+  /** Makes a path of the configuration file absolute. */
+  readonly resolve: (path: string) => string;
+}
+
+/** Of settings without a mistake only. */
+export function compile(settings: Settings, routes: readonly RouteSettings[], around: Surroundings): Config {
+  const { server, admin, logging, problems } = settings;
+  const { limits } = server;
+  return freeze({
+    server: {
+      host: server.host,
+      port: server.port,
+      workers: server.workers === "auto" ? "auto" : Number(server.workers),
+      drainTimeoutMs: server.drainTimeout,
+      trustProxy: typeof server.trustProxy === "boolean" ? server.trustProxy : server.trustProxy.map(block),
+      tls: around.tls,
+      limits: {
+        requestBodyBytes: limits.requestBody,
+        bufferedBodiesBytes: limits.bufferedBodies,
+        // node refuses a head that may take longer than the whole request.
+        headersTimeoutMs: Math.min(limits.headersTimeout, limits.requestTimeout),
+        requestTimeoutMs: limits.requestTimeout,
+      },
+    },
+    admin: { host: admin.host, port: admin.port, token: admin.token === "" ? null : admin.token },
+    store: compileStore(settings.store, around.resolve),
+    logging: { level: logging.level, format: logging.format },
+    problems: { typeBase: problems.typeBase, types: problems.types },
+    routes: routes.map(compileRoute),
+  });
+}
+
+function compileStore(store: Settings["store"], resolve: (path: string) => string): StoreConfig {
+  if (store.type === "embedded") return { type: "embedded", path: resolve(store.path) };
+  return {
+    type: "redis",
+    url: store.url,
+    sentinel: store.sentinel ?? null,
+    cluster: store.cluster ?? null,
+    keyPrefix: store.keyPrefix,
+    commandTimeoutMs: store.commandTimeout,
+    waitReplicas: store.waitReplicas,
+    requireNoEviction: store.requireNoEviction,
+    locks: { nodes: store.locks.nodes },
+  };
+}
+
+function compileRoute(route: RouteSettings): Route {
+  const { name, match, upstream, idempotency } = route;
+  const methods = methodsOf(route);
+  return {
+    name,
+    match: {
+      methods: methods && new Set(methods),
+      host: match.host === undefined ? null : new URL(`http://${match.host}`).hostname,
+      path: match.path,
+      caseSensitive: match.caseSensitive,
+      ambiguousPaths: match.ambiguousPaths,
+    },
+    upstream: {
+      origin: new URL(upstream.url).origin,
+      timeoutMs: upstream.timeout,
+      connectTimeoutMs: upstream.connectTimeout,
+      connections: upstream.connections,
+      preserveHost: upstream.preserveHost,
+    },
+    policy: idempotency === undefined ? null : compilePolicy(name, idempotency),
+  };
+}
+
+function compilePolicy(route: string, settings: NonNullable<RouteSettings["idempotency"]>): Policy {
+  const { key, fingerprint, outcomes, response } = settings;
+  return {
+    key: {
+      sources: [key.from].flat().map(source),
+      required: key.required,
+      maxLength: key.maxLength,
+      pattern: new RegExp(key.pattern),
+      strict: key.strict,
+      forward: key.forward,
+    },
+    scope: settings.scope.map(scopeSource),
+    namespace: settings.namespace ?? route,
+    fingerprint: {
+      body: fingerprint.body,
+      ignore: fingerprint.ignore.map(pointer),
+      headers: fingerprint.headers.map((header) => header.toLowerCase()),
+      query: fingerprint.query,
+    },
+    concurrency: settings.concurrency,
+    waitTimeoutMs: settings.waitTimeout,
+    maxWaiters: settings.maxWaiters,
+    leaseMs: settings.lease,
+    retentionMs: settings.retention,
+    outcomes: { release: new Set(outcomes.release), unknown: new Set(outcomes.unknown) },
+    inDoubt: settings.inDoubt,
+    probe: settings.inDoubt === "probe" && settings.probe ? compileProbe(settings.probe) : null,
+    storeUnavailable: settings.storeUnavailable,
+    maxStoredBytes: response.maxStored,
+    omitHeaders: new Set(response.omitHeaders.map((header) => header.toLowerCase())),
+    replayHeader: settings.replayHeader,
+    mode: settings.mode,
+  };
+}
+
+function compileProbe({
+  method,
+  url,
+  done,
+  notDone,
+}: NonNullable<NonNullable<RouteSettings["idempotency"]>["probe"]>): Probe {
+  return { method, url, done: new Set(done), notDone: new Set(notDone) };
+}
+
+/** A single address is a block of one. */
+function block(written: string): string {
+  if (written.includes("/")) return written;
+  return `${written}/${isIP(written) === 4 ? 32 : 128}`;
+}
+
+function source(written: string): Source {
+  return valid(parseSource(written));
+}
+
+function scopeSource(written: string): ScopeSource {
+  return valid(parseScopeSource(written));
+}
+
+function pointer(written: string): readonly string[] {
+  return valid(parsePointer(written));
+}
+
+/** Deeply; a `Set` keeps its methods and is read-only by its type alone. */
+function freeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  for (const inner of Object.values(value)) freeze(inner);
+  return Object.freeze(value);
+}

@@ -1,0 +1,195 @@
+import type { Source } from "../model.js";
+import type { Findings } from "./findings.js";
+import type { Parsed } from "./parsed.js";
+import { canonicalPattern, parameterNames } from "./path-pattern.js";
+import { placeholders } from "./probe-url.js";
+import { writtenAt } from "./routes.js";
+import type { RouteSettings } from "./schema.js";
+import { parseScopeSource, parseSource } from "./source.js";
+
+type Policy = NonNullable<RouteSettings["idempotency"]>;
+
+/** What a route's checks need: the settings, and a way to tell what is wrong with one of them, or to leave it alone. */
+interface Subject {
+  readonly route: RouteSettings;
+  readonly policy: Policy;
+  /** Where the setting is written, in the route or in `defaults`. */
+  readonly at: (setting: string) => string;
+  readonly isSound: (...settings: readonly string[]) => boolean;
+  readonly refuse: (setting: string, message: string) => void;
+}
+
+export function validateRoutes(routes: readonly RouteSettings[], findings: Findings): void {
+  checkNames(routes, findings);
+  checkOverlaps(routes, findings);
+  for (const [index, route] of routes.entries()) {
+    if (route.idempotency === undefined) continue;
+    const at = (setting: string) => writtenAt(findings, index, setting);
+    const subject: Subject = {
+      route,
+      policy: route.idempotency,
+      at,
+      isSound: (...settings) => findings.isSound(...settings.map(at)),
+      refuse: (setting, message) => findings.mistake(at(setting), message),
+    };
+    checkAmbiguity(subject);
+    checkSources(subject);
+    checkKey(subject);
+    checkFingerprint(subject);
+    checkOutcomes(subject, findings);
+    checkProbe(subject);
+  }
+}
+
+function checkNames(routes: readonly RouteSettings[], findings: Findings): void {
+  const firsts = new Map<string, number>();
+  for (const [index, { name }] of routes.entries()) {
+    const path = `routes[${index}].name`;
+    if (!findings.isSound(path)) continue;
+    const first = firsts.get(name);
+    if (first === undefined) firsts.set(name, index);
+    else findings.mistake(path, `"${name}" is the name of routes[${first}] already${onLine(findings, first)}`);
+  }
+}
+
+/** Two routes that take the very same requests: which one would win is anybody's guess. */
+function checkOverlaps(routes: readonly RouteSettings[], findings: Findings): void {
+  for (const [index, route] of routes.entries()) {
+    const match = `routes[${index}].match`;
+    if (!findings.isSound(match)) continue;
+    const first = routes.findIndex(
+      (other, at) => at < index && meet(other, route) && findings.isSound(`routes[${at}].match`),
+    );
+    if (first === -1) continue;
+    const message = `takes the same requests as routes[${first}] "${routes[first]?.name}"${onLine(findings, first)}`;
+    findings.mistake(`${match}.path`, message);
+  }
+}
+
+function onLine(findings: Findings, index: number): string {
+  return ` (line ${findings.placeOf(`routes[${index}]`).line})`;
+}
+
+function meet(a: RouteSettings, b: RouteSettings): boolean {
+  const isCaseSensitive = a.match.caseSensitive && b.match.caseSensitive;
+  const pathOf = ({ match }: RouteSettings) => canonicalPattern(match.path, isCaseSensitive);
+  if (a.match.host?.toLowerCase() !== b.match.host?.toLowerCase() || pathOf(a) !== pathOf(b)) return false;
+  const [ofA, ofB] = [methodsOf(a), methodsOf(b)];
+  return ofA === null || ofB === null ? ofA === ofB : ofA.some((method) => ofB.includes(method));
+}
+
+/** `null`: every method that no other route on the same path names. */
+export function methodsOf({ match, idempotency }: RouteSettings): readonly string[] | null {
+  return match.methods ?? (idempotency === undefined ? null : ["POST", "PATCH"]);
+}
+
+function checkAmbiguity({ route, refuse }: Subject): void {
+  if (route.match.ambiguousPaths !== "forward") return;
+  refuse(
+    "match.ambiguousPaths",
+    "forward is for routes without idempotency: another spelling of a path must not slip past",
+  );
+}
+
+/** Key and scope: `path:NAME` is a parameter of the path, and nothing is named twice. */
+function checkSources(subject: Subject): void {
+  const { from } = subject.policy.key;
+  if (typeof from === "string") checkSourceList(subject, [from], () => "idempotency.key.from", parseSource);
+  else checkSourceList(subject, from, (index) => `idempotency.key.from[${index}]`, parseSource);
+  checkSourceList(subject, subject.policy.scope, (index) => `idempotency.scope[${index}]`, parseScopeSource);
+}
+
+function checkSourceList(
+  subject: Subject,
+  written: readonly string[],
+  settingAt: (index: number) => string,
+  parse: (written: string) => Parsed<Source>,
+): void {
+  const seen = new Set<string>();
+  for (const [index, text] of written.entries()) {
+    const setting = settingAt(index);
+    const source = subject.isSound(setting) ? parse(text) : undefined;
+    if (!source?.ok) continue;
+    if (source.value.from === "path") checkParameter(subject, source.value.name, setting);
+    const identity = identityOf(source.value);
+    if (seen.has(identity)) subject.refuse(setting, `${identity} is listed twice`);
+    seen.add(identity);
+  }
+}
+
+function identityOf(source: Source): string {
+  if (source.from === "body") return `body:${source.pointer.map((token) => `/${token}`).join("")}`;
+  return `${source.from}:${source.from === "header" ? source.name.toLowerCase() : source.name}`;
+}
+
+function checkParameter({ route, at, isSound, refuse }: Subject, name: string, setting: string): void {
+  if (!isSound("match.path")) return;
+  const known = parameterNames(route.match.path);
+  if (known.includes(name)) return;
+  const where = at(setting).startsWith("defaults") ? ` of route "${route.name}"` : "";
+  const have = known.length > 0 ? `, which has :${known.join(", :")}` : "";
+  refuse(setting, `match.path ${route.match.path}${where} has no parameter :${name}${have}`);
+}
+
+function checkKey({ policy, isSound, refuse }: Subject): void {
+  if (policy.key.forward || !isSound("idempotency.key.from", "idempotency.key.forward")) return;
+  if ([policy.key.from].flat().every((written) => written.startsWith("header:"))) return;
+  refuse(
+    "idempotency.key.forward",
+    "false is for a key that is read from headers: the rest of a request is passed on as it came",
+  );
+}
+
+function checkFingerprint({ policy, isSound, refuse }: Subject): void {
+  const { body, ignore } = policy.fingerprint;
+  if (ignore.length === 0 || body === "json" || !isSound("idempotency.fingerprint.body")) return;
+  refuse("idempotency.fingerprint.ignore", `works with body: json only, and body is ${body}`);
+}
+
+function checkOutcomes({ policy, at, isSound, refuse }: Subject, findings: Findings): void {
+  const [release, unknown] = ["idempotency.outcomes.release", "idempotency.outcomes.unknown"] as const;
+  const isWritten = (setting: string) => findings.isWritten(at(setting));
+  // Whoever set one list alone may not know what the other holds by default.
+  const [told, other] = isWritten(unknown) ? [unknown, release] : [release, unknown];
+  const [mine, theirs] =
+    told === unknown
+      ? [policy.outcomes.unknown, policy.outcomes.release]
+      : [policy.outcomes.release, policy.outcomes.unknown];
+  for (const [index, status] of mine.entries()) {
+    if (!isSound(`${told}[${index}]`) || !theirs.includes(status)) continue;
+    const name = other.slice("idempotency.".length);
+    refuse(
+      `${told}[${index}]`,
+      `${status} is in ${name} as well${isWritten(other) ? "" : `, by default: set ${name} too`}`,
+    );
+  }
+}
+
+function checkProbe(subject: Subject): void {
+  const { policy, isSound, refuse } = subject;
+  const { probe, inDoubt } = policy;
+  if (!isSound("idempotency.inDoubt")) return;
+  if (inDoubt !== "probe") {
+    if (probe !== undefined) refuse("idempotency.probe", `works with inDoubt: probe only, and inDoubt is ${inDoubt}`);
+    return;
+  }
+  if (probe === undefined) {
+    refuse("idempotency.inDoubt", "probe needs to know whom to ask: set idempotency.probe.url");
+    return;
+  }
+  for (const [index, status] of probe.notDone.entries()) {
+    const setting = `idempotency.probe.notDone[${index}]`;
+    if (isSound(setting) && probe.done.includes(status)) refuse(setting, `${status} is in done as well`);
+  }
+  if (isSound("idempotency.probe.url")) checkPlaceholders(subject, probe.url);
+}
+
+function checkPlaceholders(subject: Subject, url: string): void {
+  const setting = "idempotency.probe.url";
+  for (const placeholder of placeholders(url)) {
+    if (placeholder.of === "path") checkParameter(subject, placeholder.name, setting);
+    if (placeholder.of !== "key" || !subject.isSound("idempotency.key.from")) continue;
+    const isComposite = [subject.policy.key.from].flat().length > 1;
+    if (isComposite) subject.refuse(setting, "{key} has no one text here, because key.from is a list: name its parts");
+  }
+}
