@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { RecordState } from "../model.js";
-import { keyHash } from "../rules/key.js";
+import { keyHash } from "../rules/key-hash.js";
+import { structuredString } from "../rules/structured-string.js";
 import type { ListPage, ListQuery, RecordStore } from "../store/record-store.js";
 import { invalid } from "./refusal.js";
 
@@ -26,7 +27,7 @@ export function readListQuery(raw: unknown): ListQuery {
     route: text("route"),
     state: readState(text("state")),
     // A key made of several values is given as several, in their order.
-    keyHash: key === undefined ? undefined : keyHash(typeof key === "string" ? [key] : key),
+    keyHash: key === undefined ? undefined : keyHash([key].flat().map(asRead)),
     idPrefix: readIdPrefix(text("id")),
   };
   return { ...filters, limit: readLimit(text("limit")), cursor: readCursor(text("cursor"), filters) };
@@ -44,6 +45,11 @@ export async function findRecords(store: RecordStore, query: ListQuery): Promise
     cursor = next.cursor;
   }
   return { records, cursor: cursor === null ? null : writeCursor(cursor, filters) };
+}
+
+/** The quoted form of a key and the plain one are the same key. */
+function asRead(key: string): string {
+  return key.startsWith('"') ? (structuredString(key) ?? key) : key;
 }
 
 function readState(text: string | undefined): RecordState | undefined {

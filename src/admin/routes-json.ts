@@ -1,7 +1,8 @@
+import { formatDuration } from "../config/duration.js";
 import type { Probe, Route } from "../model.js";
-import { isoDuration, matchView, policyView } from "../rules/policy-view.js";
+import { matchView, policyView } from "../rules/policy-view.js";
 
-/** The routes in force as an operator sees them: with the upstream and the probe, never with a secret. */
+/** The routes in force in the words of the configuration file: with the upstream and the probe, never with a secret. */
 export function routesJson(routes: readonly Route[]) {
   return routes.map((route) => {
     const { match, upstream, policy } = route;
@@ -10,8 +11,8 @@ export function routesJson(routes: readonly Route[]) {
       match: { ...matchView(route), caseSensitive: match.caseSensitive, ambiguousPaths: match.ambiguousPaths },
       upstream: {
         url: upstream.origin,
-        timeout: isoDuration(upstream.timeoutMs),
-        connectTimeout: isoDuration(upstream.connectTimeoutMs),
+        timeout: formatDuration(upstream.timeoutMs),
+        connectTimeout: formatDuration(upstream.connectTimeoutMs),
         connections: upstream.connections,
         preserveHost: upstream.preserveHost,
       },
@@ -20,8 +21,10 @@ export function routesJson(routes: readonly Route[]) {
           ? null
           : {
               ...policyView(policy),
+              waitTimeout: formatDuration(policy.waitTimeoutMs),
+              retention: formatDuration(policy.retentionMs),
               maxWaiters: policy.maxWaiters,
-              lease: isoDuration(policy.leaseMs),
+              lease: formatDuration(policy.leaseMs),
               omitHeaders: [...policy.omitHeaders],
               probe: policy.probe === null ? null : probeJson(policy.probe),
             },
