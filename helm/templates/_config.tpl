@@ -59,13 +59,18 @@ The configuration as the gateway reads it: `config`, and beneath it what a pod n
 {{- else -}}{{- or (not (empty .Values.tls.existingSecret)) (not (empty (dig "server" "tls" dict (include "idempotency-gateway.given" . | fromYaml)))) -}}{{- end -}}
 {{- end -}}
 
-{{- /* Whole seconds of `250ms`, `30s`, `15m`, `24h`, `7d`, rounded up. What only the gateway can read (`${NAME}`) counts as its default, 30. */ -}}
+{{- /* Whole seconds of a duration (`250ms`, `30s`, `1h30m`, `7d`), rounded up. What only the gateway can read (`${NAME}`) counts as its default, 30. */ -}}
 {{- define "idempotency-gateway.seconds" -}}
 {{- $text := toString . -}}
-{{- if regexMatch "^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)$" $text -}}
-{{- $number := regexFind "^[0-9.]+" $text | float64 -}}
-{{- $unit := regexFind "[a-z]+$" $text -}}
-{{- mulf $number (get (dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 "d" 86400.0) $unit) | ceil | int64 -}}
+{{- if eq $text "0" -}}
+0
+{{- else if regexMatch "^([0-9]+([.][0-9]+)?(ms|s|m|h|d))+$" $text -}}
+{{- $units := dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 "d" 86400.0 -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9]+([.][0-9]+)?(ms|s|m|h|d)" $text -1 -}}
+{{- $sum = addf $sum (mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[a-z]+$" .))) -}}
+{{- end -}}
+{{- ceil $sum | int64 -}}
 {{- else -}}
 30
 {{- end -}}
