@@ -1,8 +1,8 @@
 import type { EventHub } from "../events.js";
 import type { Attempt, DoubtCause, Landing, Lease, Outcome, ProblemNote, StoredResponse } from "../model.js";
-import { omitting } from "../rules/headers.js";
 import { inProgress, outcomeUnknown, responseNotStored } from "../rules/judge.js";
 import { settlement } from "../rules/outcome.js";
+import { responseHeaders } from "../rules/response-headers.js";
 import type { Completion, Origin, RecordStore } from "../store/record-store.js";
 import type { ProbeAnswer } from "./answer.js";
 import type { Kept } from "./keeper.js";
@@ -113,12 +113,12 @@ function completionOf(outcome: Outcome, attempt: Attempt): Completion {
   if (outcome.kind === "answered") return { kind: "response", response: forStore(outcome.response, attempt) };
   if (outcome.kind !== "streamed") throw new Error(`an outcome that is ${outcome.kind} completes nothing`);
   const { status, headers } = outcome.response;
-  return { kind: "notReplayable", status, headers: omitting(headers, attempt.policy.omitHeaders) };
+  return { kind: "notReplayable", status, headers: responseHeaders(headers, attempt.policy.omitHeaders) };
 }
 
 function forStore(response: StoredResponse, attempt: Attempt): StoredResponse {
   const { omitHeaders } = attempt.policy;
-  return omitHeaders.size === 0 ? response : { ...response, headers: omitting(response.headers, omitHeaders) };
+  return omitHeaders.size === 0 ? response : { ...response, headers: responseHeaders(response.headers, omitHeaders) };
 }
 
 function originOf(attempt: Attempt): Origin {

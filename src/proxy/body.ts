@@ -1,10 +1,15 @@
 import type { IncomingMessage } from "node:http";
 
+export interface ReadWhole {
+  readonly kind: "read";
+  readonly body: Buffer;
+  readonly free: () => void;
+}
+
 export type BodyRead =
-  | { readonly kind: "read"; readonly body: Buffer; readonly free: () => void }
+  | ReadWhole
   /** `soFar` has left the request's stream: a lane that forwards it all the same puts it back with `unshift`. */
-  | { readonly kind: "tooLarge"; readonly soFar: Buffer }
-  | { readonly kind: "overloaded" }
+  | { readonly kind: "tooLarge" | "overloaded"; readonly soFar: Buffer }
   /** The client is gone, or sent less than it promised. */
   | { readonly kind: "aborted" };
 
@@ -31,6 +36,17 @@ export class BodyBudget {
 
 const empty = Buffer.alloc(0);
 
+/** Whether its head alone says that it is too large: before the 100 (Continue). */
+export function isDeclaredOver(request: IncomingMessage, limitBytes: number): boolean {
+  const declared = request.headers["content-length"];
+  return declared !== undefined && Number(declared) > limitBytes;
+}
+
+export function hasBody(request: IncomingMessage): boolean {
+  const { headers } = request;
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+}
+
 /**
  * Reads a request body whole. What was taken from the budget is given back by `free`, or at once where nothing is
  * returned. Reading stops at the first byte over either limit; nothing is claimed before this is over.
@@ -41,14 +57,13 @@ export function readBody(
   budget: BodyBudget,
   done: (read: BodyRead) => void,
 ): void {
-  const declared = request.headers["content-length"];
-  if (declared === undefined && request.headers["transfer-encoding"] === undefined) {
+  if (!hasBody(request)) {
     request.resume();
     done({ kind: "read", body: empty, free: () => {} });
     return;
   }
-  // Refused by its declaration alone: before the 100 (Continue), before a byte is read.
-  if (declared !== undefined && Number(declared) > limitBytes) {
+  // Refused by its declaration alone, before a byte is read.
+  if (isDeclaredOver(request, limitBytes)) {
     done({ kind: "tooLarge", soFar: empty });
     return;
   }
@@ -67,7 +82,7 @@ export function readBody(
     if (bytes + part.length > limitBytes) {
       stop({ kind: "tooLarge", soFar: Buffer.concat([...parts, part]) });
     } else if (!budget.take(part.length)) {
-      stop({ kind: "overloaded" });
+      stop({ kind: "overloaded", soFar: Buffer.concat([...parts, part]) });
     } else {
       parts.push(part);
       bytes += part.length;

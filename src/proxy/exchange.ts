@@ -1,7 +1,8 @@
 import { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import type { Outcome, StreamedResponse } from "../model.js";
-import { headerValue, isEventStream, responseHeaders } from "../rules/headers.js";
+import { headerValue, isEventStream } from "../rules/headers.js";
+import { responseHeaders } from "../rules/response-headers.js";
 import { isTorn } from "./pools.js";
 
 /** A request as it goes upstream. */

@@ -10,7 +10,10 @@ import { type Dispatch, openCall } from "./exchange.js";
 export interface Passage {
   readonly pool: Dispatcher;
   readonly dispatch: Omit<Dispatch, "body" | "maxStoredBytes">;
-  readonly hasBody: boolean;
+  /** `streamed`: it is still to be read; a buffer: the gate has read it already. */
+  readonly body: "streamed" | Buffer | null;
+  /** Told how to stop the call, for the client that leaves. */
+  readonly begun: (cancel: () => void) => void;
   /** Called once with how it ended; the caller answers, also for what failed. */
   readonly arrived: (outcome: Outcome) => void;
 }
@@ -73,9 +76,10 @@ export function passThrough(
   to: Passage,
 ): void {
   (request as Marked)[passage] = to;
-  request.method = to.hasBody ? "POST" : "GET";
+  const isStreamed = to.body === "streamed";
+  request.method = isStreamed ? "POST" : "GET";
   request.url = "/";
-  request.headers = to.hasBody ? { "content-type": "application/octet-stream" } : {};
+  request.headers = isStreamed ? { "content-type": "application/octet-stream" } : {};
   route(request, response);
 }
 
@@ -88,10 +92,10 @@ class Undelivered extends Error {
 /** In the place of undici's `request`. */
 function send(request: ClientRequest, callback: ClientCallback): void {
   const to = request.headers[passage];
-  const body = typeof request.body === "object" ? request.body : null;
+  const body = to.body !== "streamed" ? to.body : typeof request.body === "object" ? request.body : null;
   const cancel = openCall(to.pool, { ...to.dispatch, body, maxStoredBytes: -1 }, (outcome) => {
     if (outcome.kind !== "streamed") return callback(new Undelivered(outcome));
     callback(null, { statusCode: 200, headers: {}, stream: outcome.response as never });
   });
-  void cancel;
+  to.begun(cancel);
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
-import type { ServerResponse } from "node:http";
+import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Answer } from "../engine/answer.js";
 import type { Result } from "../events.js";
 import type { HeaderPairs, ProblemCode, ProblemNote, StoredResponse, StreamedResponse } from "../model.js";
-import { type ProblemTypes, problemDocument } from "../problem.js";
-import { replayHeaders, wholeHeaders } from "../rules/headers.js";
+import { type ProblemDocument, type ProblemTypes, problemDocument } from "../problem.js";
+import { type Reply, replyHeaders } from "../rules/response-headers.js";
 
 /** What was put on the wire, for the request's log line. */
 export interface Sent {
@@ -29,17 +29,34 @@ export function sendAnswer(response: ServerResponse, answer: Answer, context: Re
     case "problem":
       return sendProblem(response, answer.problem, answer.result, context);
     case "stream":
-      sendStream(response, answer.response);
+      sendStream(
+        response,
+        answer.response,
+        replyHeaders(answer.response.headers, shapeOf(answer.response, context)),
+        "drain",
+      );
       return { status: answer.response.status, result: answer.result };
     case "response": {
-      const { response: stored } = answer;
-      const headers = answer.repeated
-        ? replayHeaders(stored, context.method, context.replayHeader, answer.ageMs)
-        : wholeHeaders(stored, context.method);
-      sendWhole(response, stored, headers);
+      const { response: stored, repeated, ageMs } = answer;
+      const shape = shapeOf(stored, context);
+      const age = ageMs === null ? undefined : ageMs / 1000;
+      sendWhole(response, stored, replyHeaders(stored.headers, { ...shape, isReplay: repeated, residentSeconds: age }));
       return { status: stored.status, result: answer.result };
     }
   }
+}
+
+function shapeOf(answered: StoredResponse | StreamedResponse, { method, replayHeader }: ReplyContext): Reply {
+  const isWhole = "trailers" in answered;
+  return {
+    method,
+    status: answered.status,
+    bodyBytes: isWhole ? answered.body.length : undefined,
+    hasTrailers: isWhole && answered.trailers.length > 0,
+    replayHeader,
+    isReplay: false,
+    residentSeconds: undefined,
+  };
 }
 
 /** One of the gateway's own answers, as RFC 9457 wants it. */
@@ -66,22 +83,28 @@ function sendWhole(response: ServerResponse, stored: StoredResponse, headers: st
   response.end(stored.body);
 }
 
-/** Passes a response on while it arrives. A reader who leaves cuts an event stream; any other answer is read to its end. */
-export function sendStream(response: ServerResponse, streamed: StreamedResponse): void {
+/**
+ * Passes a response on while it arrives. When the reader leaves, `cut` ends the call; `drain` reads an answer to its end
+ * all the same, unless it has none.
+ */
+export function sendStream(
+  response: ServerResponse,
+  streamed: StreamedResponse,
+  headers: string[],
+  whenLeft: "cut" | "drain",
+): void {
   const { body } = streamed;
   const leave = () => {
-    if (streamed.endless) body.destroy();
+    body.unpipe(response);
+    if (whenLeft === "cut" || streamed.endless) body.destroy();
     else body.resume();
   };
-  if (response.destroyed || response.socket === null) return leave();
-  writeHead(response, streamed.status, streamed.reason, [...streamed.headers]);
-  response.flushHeaders();
-  response.on("close", () => {
-    body.unpipe(response);
-    leave();
-  });
   // Cut short upstream: cut short here, so that nobody takes the part for the whole.
   body.on("error", () => response.destroy());
+  if (response.destroyed) return leave();
+  response.on("close", leave);
+  writeHead(response, streamed.status, streamed.reason, headers);
+  response.flushHeaders();
   body.pipe(response);
 }
 
@@ -96,4 +119,11 @@ function pairsOf(flat: HeaderPairs): [string, string][] {
   const pairs: [string, string][] = [];
   for (let i = 0; i + 1 < flat.length; i += 2) pairs.push([flat[i] as string, flat[i + 1] as string]);
   return pairs;
+}
+
+/** A problem on a socket that carries no HTTP message any more, or never did. */
+export function rawProblem(document: ProblemDocument): string {
+  let text = `HTTP/1.1 ${document.status} ${STATUS_CODES[document.status] ?? ""}\r\nConnection: close\r\n`;
+  for (const [name, value] of pairsOf(document.headers)) text += `${name}: ${value}\r\n`;
+  return `${text}\r\n${document.body.toString()}`;
 }

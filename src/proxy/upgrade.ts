@@ -11,8 +11,11 @@ export interface Tunnel {
   readonly headers: string[];
 }
 
-/** Told once how the head was answered: the status, or why there was none. */
-export type Arrived = (status: number, error?: Error) => void;
+/** Told once how the upgrade was answered. */
+export interface TunnelEnds {
+  readonly answered: (status: number) => void;
+  readonly failed: (error: Error, isTimeout: boolean) => void;
+}
 
 /** Open tunnels are not HTTP any more: the server does not know them, so a drain has to cut them itself. */
 export class Tunnels {
@@ -20,16 +23,9 @@ export class Tunnels {
 
   /**
    * Relays an upgrade byte for byte: whatever the two sides agree on, extensions and subprotocols included, stays
-   * between them. A refusal by the upstream is passed on as it is. `fail` writes the gateway's own answer.
+   * between them. A refusal by the upstream is passed on as it is.
    */
-  open(
-    request: IncomingMessage,
-    client: Duplex,
-    head: Buffer,
-    tunnel: Tunnel,
-    arrived: Arrived,
-    fail: (error: Error, isTimeout: boolean) => void,
-  ): void {
+  open(request: IncomingMessage, client: Duplex, head: Buffer, tunnel: Tunnel, ends: TunnelEnds): void {
     const { upstream } = tunnel;
     const url = new URL(upstream.origin);
     const open = url.protocol === "https:" ? httpsRequest : httpRequest;
@@ -52,7 +48,7 @@ export class Tunnels {
     client.on("error", giveUp);
     outgoing.on("upgrade", (answer, server, serverHead) => {
       clearTimeout(timer);
-      arrived(101);
+      ends.answered(101);
       client.write(headOf(answer, "Switching Protocols"), "latin1");
       if (serverHead.length > 0) client.write(serverHead);
       if (head.length > 0) server.write(head);
@@ -60,13 +56,13 @@ export class Tunnels {
     });
     outgoing.on("response", (answer) => {
       clearTimeout(timer);
-      arrived(answer.statusCode ?? 502);
+      ends.answered(answer.statusCode ?? 502);
       client.write(headOf(answer, "", true), "latin1");
       answer.pipe(client);
     });
     outgoing.on("error", (error) => {
       clearTimeout(timer);
-      fail(error, isTimeout);
+      ends.failed(error, isTimeout);
     });
     outgoing.end();
   }

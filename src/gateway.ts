@@ -1,0 +1,123 @@
+import type { AddressInfo } from "node:net";
+import type { Logger } from "pino";
+import { createAdmin } from "./admin/server.js";
+import type { Config } from "./config/config.js";
+import { Engine } from "./engine/engine.js";
+import { EventHub } from "./events.js";
+import { logEvents } from "./observe/event-log.js";
+import { createMetrics } from "./observe/metrics.js";
+import { BodyBudget } from "./proxy/body.js";
+import { TrafficLanes } from "./proxy/lanes.js";
+import { Pools } from "./proxy/pools.js";
+import { TrafficServer } from "./proxy/server.js";
+import { Tunnels } from "./proxy/upgrade.js";
+import { openStore } from "./store/open.js";
+import type { RecordStore } from "./store/record-store.js";
+
+/** How often an idle store is asked whether it still answers, ms. */
+const pingMs = 5_000;
+
+/** A running gateway. */
+export interface Gateway {
+  readonly traffic: AddressInfo;
+  readonly admin: AddressInfo;
+  readonly hub: EventHub;
+  /** Routes, limits and policies from now on; requests that have begun keep what they began with. */
+  apply(config: Config): void;
+  /** Finishes and stores what runs, answers who waits, leaves the rest in doubt after the configured time, and ends. */
+  drain(): Promise<void>;
+}
+
+/**
+ * The composition root: the only place that builds things. Throws an `Error` whose message is one plain sentence when
+ * the store or a port cannot be had; nothing is left open then.
+ */
+export async function startGateway(initial: Config, log: Logger): Promise<Gateway> {
+  let config = initial;
+  const hub = new EventHub();
+  logEvents(hub, log);
+  const store = await openStore(config.store, hub);
+  const budget = new BodyBudget(config.server.limits.bufferedBodiesBytes);
+  const metrics = createMetrics(hub, { routes: () => config.routes, bufferedBytes: () => budget.usedBytes });
+  const readiness = watchReadiness(store, hub);
+  const engine = new Engine(store, hub);
+  const pools = new Pools();
+  const tunnels = new Tunnels();
+  const server = new TrafficServer(config);
+  const lanes = new TrafficLanes({ engine, hub, pools, tunnels, budget, passTo: server.route }, config);
+  const admin = createAdmin({ config: () => config, store, hub, metrics, readiness });
+
+  const end = async () => {
+    readiness.stop();
+    tunnels.closeAll();
+    server.destroy();
+    await admin.close();
+    await pools.destroy();
+    await store.close();
+  };
+  try {
+    const traffic = await server.listen(lanes).catch((error) => refuse(error, config.server));
+    await admin
+      .listen({ host: config.admin.host, port: config.admin.port })
+      .catch((error) => refuse(error, config.admin));
+    return {
+      traffic,
+      admin: admin.server.address() as AddressInfo,
+      hub,
+      apply(next) {
+        config = next;
+        budget.limitBytes = next.server.limits.bufferedBodiesBytes;
+        lanes.apply(next);
+      },
+      async drain() {
+        readiness.drain();
+        const finished = server.drain().then(() => engine.idle());
+        if (!(await within(finished, config.server.drainTimeoutMs))) await engine.abandon();
+        await end();
+      },
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+function watchReadiness(store: RecordStore, hub: EventHub) {
+  let hasAnswered = false;
+  let isUp = false;
+  let isDraining = false;
+  hub.on("store", ({ failed }) => {
+    hasAnswered ||= !failed;
+    isUp = !failed;
+  });
+  const ping = () => void store.ping().catch(() => undefined);
+  const timer = setInterval(ping, pingMs);
+  ping();
+  return {
+    storeAnswered: () => hasAnswered,
+    storeUp: () => isUp,
+    draining: () => isDraining,
+    drain: () => {
+      isDraining = true;
+    },
+    stop: () => clearInterval(timer),
+  };
+}
+
+/** Whether it ended in time. */
+async function within(work: Promise<unknown>, limitMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), limitMs);
+  });
+  const isInTime = await Promise.race([work.then(() => true), over]);
+  clearTimeout(timer);
+  return isInTime;
+}
+
+function refuse(error: NodeJS.ErrnoException, address: { host: string; port: number }): never {
+  const where = `${address.host}:${address.port}`;
+  if (error.code === "EADDRINUSE") throw new Error(`the address ${where} is taken by another process`);
+  if (error.code === "EACCES") throw new Error(`the address ${where} needs rights that this process does not have`);
+  throw new Error(`cannot listen on ${where}: ${error.message}`);
+}

@@ -1,0 +1,122 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import fastify, { type FastifyInstance } from "fastify";
+import type { Config } from "../config/config.js";
+import { problemDocument } from "../problem.js";
+import { openPassthrough } from "./passthrough.js";
+import { rawProblem } from "./reply.js";
+
+/** What answers requests, behind the listener. */
+export interface Lanes {
+  request(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void;
+  upgrade(server: Server, request: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
+export type FastifyRouting = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** A header section larger than this is answered 431 by the parser. */
+const maxHeaderBytes = 64 * 1024;
+/** How often the header and request timeouts are looked after, ms. */
+const timeoutCheckMs = 1_000;
+/** Longer than the idle timeout of the usual load balancers (60 s), so that it is they who close, ms. */
+const keepAliveMs = 65_000;
+
+/**
+ * The traffic port. fastify listens and closes; each request is looked at before fastify routes it, because the
+ * protected lane and the refusals want the raw request: malformed targets never reach a fastify hook, and its headers
+ * are no longer the ones on the wire.
+ */
+export class TrafficServer {
+  readonly #app: FastifyInstance;
+  readonly #servers: Server[] = [];
+  #lanes: Lanes | undefined;
+  #routing: FastifyRouting = () => {};
+  #isDraining = false;
+
+  constructor(private readonly config: Config) {
+    this.#app = fastify({
+      serverFactory: (routing) => {
+        this.#routing = routing as FastifyRouting;
+        return this.#createServer() as never;
+      },
+      exposeHeadRoutes: false,
+      return503OnClosing: false,
+      forceCloseConnections: "idle",
+      genReqId: () => "",
+    });
+  }
+
+  /** Hands a request to fastify, and with it to the unprotected lane. */
+  readonly route: FastifyRouting = (request, response) => this.#routing(request, response);
+
+  /** Throws node's error when the address cannot be had. */
+  async listen(lanes: Lanes): Promise<AddressInfo> {
+    this.#lanes = lanes;
+    await openPassthrough(this.#app);
+    await this.#app.listen({ host: this.config.server.host, port: this.config.server.port });
+    return this.#servers[0]?.address() as AddressInfo;
+  }
+
+  /** Takes no new connection, and resolves when the last one is closed. */
+  drain(): Promise<void> {
+    this.#isDraining = true;
+    return this.#app.close();
+  }
+
+  destroy(): void {
+    for (const server of this.#servers) server.closeAllConnections();
+  }
+
+  #createServer(): Server {
+    const { tls, limits } = this.config.server;
+    const options = {
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
+      requestTimeout: limits.requestTimeoutMs,
+      connectionsCheckingInterval: timeoutCheckMs,
+      keepAliveTimeout: keepAliveMs,
+      // We answer what is missing or ambiguous ourselves, as a problem document.
+      requireHostHeader: false,
+      insecureHTTPParser: false,
+      noDelay: true,
+    };
+    const server: Server = tls === null ? createServer(options) : createTlsServer({ ...options, ...tls });
+    // Some releases of node drop what is over the limit without a word, the key among it: our own limit answers 431.
+    server.maxHeadersCount = 0;
+    server.on("request", (request, response) => this.#take(request, response, false));
+    server.on("checkContinue", (request, response) => this.#take(request, response, true));
+    server.on("upgrade", (request, socket, head) => this.#lanes?.upgrade(server, request, socket, head));
+    server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#refuseUnreadable(error, socket));
+    this.#servers.push(server);
+    return server;
+  }
+
+  #take(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void {
+    if (this.#isDraining) response.shouldKeepAlive = false;
+    this.#lanes?.request(request, response, mustContinue);
+  }
+
+  /** What node's parser does not accept never becomes a request; it is answered on the bare socket. */
+  #refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+    if (!socket.writable || error.code === "ECONNRESET") {
+      socket.destroy();
+      return;
+    }
+    const isTimeout = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
+    if (isTimeout) {
+      socket.end("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+      return;
+    }
+    const isOverflow = error.code === "HPE_HEADER_OVERFLOW";
+    const document = problemDocument(
+      isOverflow
+        ? { code: "headers-too-many", detail: `The header section is larger than ${maxHeaderBytes} bytes.` }
+        : { code: "request-ambiguous", detail: "The request is not well-formed HTTP/1.1 (RFC 9112)." },
+      { instance: `urn:uuid:${crypto.randomUUID()}`, route: null },
+      this.config.problems,
+    );
+    socket.end(rawProblem(document));
+  }
+}

@@ -1,0 +1,91 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { EventHub } from "../events.js";
+import type { Route } from "../model.js";
+import { headerValue } from "../rules/headers.js";
+import { publicPath } from "../rules/public-path.js";
+import type { Sent } from "./reply.js";
+
+/** One request at the traffic port, from its arrival to its one line in the log. */
+export class Visit {
+  readonly method: string;
+  readonly #startedMs = performance.now();
+  readonly #target: string;
+  #sent: Sent | undefined;
+  /** Who takes it, as far as it is known yet. */
+  route: Route | null = null;
+  /** First digits of the record id. */
+  key: string | undefined;
+  /** Called when the client leaves before its answer is complete. */
+  onHangUp: (() => void) | undefined;
+
+  constructor(
+    readonly request: IncomingMessage,
+    readonly response: ServerResponse,
+    private readonly hub: EventHub,
+    private mustContinue: boolean,
+  ) {
+    this.method = request.method ?? "";
+    this.#target = request.url ?? "";
+    response.on("close", () => this.#end());
+    // A write to a client that is gone; its leaving is told by `close`.
+    response.on("error", () => {});
+  }
+
+  /** The client may send its body, should it wait for that to be said (`Expect: 100-continue`). */
+  letContinue(): void {
+    if (this.mustContinue) this.response.writeContinue();
+    this.mustContinue = false;
+  }
+
+  /** What was, or is being, put on the wire. */
+  done(sent: Sent): void {
+    this.#sent = sent;
+  }
+
+  #end(): void {
+    const hungUp = !this.response.writableFinished;
+    if (hungUp) this.onHangUp?.();
+    const sent = this.#sent ?? { status: 499, result: "error" };
+    const path = this.#target.split("?", 1)[0] ?? "";
+    this.hub.emit("request", {
+      route: this.route?.name ?? null,
+      result: sent.result,
+      method: this.method,
+      path: this.route === null ? path : publicPath(this.route, path),
+      status: sent.status,
+      durationMs: performance.now() - this.#startedMs,
+      key: this.key,
+      code: sent.code,
+      instance: sent.instance,
+      clientAddress: this.request.socket.remoteAddress,
+      traceparent: headerValue(this.request.rawHeaders, "traceparent"),
+      hungUp,
+    });
+  }
+}
+
+/** The same for an upgrade, which has no response object: returns what to call with how it was answered. */
+export function tellOfUpgrade(request: IncomingMessage, route: Route, hub: EventHub): (sent: Sent) => void {
+  const startedMs = performance.now();
+  const path = (request.url ?? "").split("?", 1)[0] ?? "";
+  const clientAddress = request.socket.remoteAddress;
+  let isTold = false;
+  return (sent) => {
+    if (isTold) return;
+    isTold = true;
+    hub.emit("request", {
+      route: route.name,
+      result: sent.result,
+      method: request.method ?? "",
+      path: publicPath(route, path),
+      status: sent.status,
+      durationMs: performance.now() - startedMs,
+      key: undefined,
+      code: sent.code,
+      instance: sent.instance,
+      clientAddress,
+      traceparent: headerValue(request.rawHeaders, "traceparent"),
+      hungUp: false,
+    });
+  };
+}
