@@ -29,7 +29,12 @@ export interface Request {
 export function send(url: string, { method = "POST", key, body = "", headers, timeoutMs = 20_000 }: Request): Sent {
   let sent: ClientRequest | undefined;
   const reply = new Promise<Reply>((resolve, reject) => {
-    sent = request(url, {
+    // Not parsed as a URL: that would tidy up the path.
+    const [, host, port, path] = /^http:\/\/([^:/]+):(\d+)(.*)$/.exec(url) ?? [];
+    sent = request({
+      host,
+      port,
+      path: path || "/",
       method,
       agent: false,
       headers: {
