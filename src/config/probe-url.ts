@@ -2,15 +2,13 @@ import type { TextForm } from "./form.js";
 import { parsePointer } from "./source.js";
 import { hasCredentials, httpUrl } from "./url-form.js";
 
-export type Placeholder = { readonly of: "key" | "body" } | { readonly of: "path"; readonly name: string };
-
 /** An absolute http(s) URL with `{key}`, `{path.NAME}` and `{body:/pointer}` in its path or query. */
 export const probeUrl: TextForm = {
   pattern: "^([hH][tT][tT][pP][sS]?://|\\$\\{)",
   problem(value) {
     // A placeholder in the host would let a request choose whom the gateway calls.
-    const origin = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i.exec(value)?.[0] ?? "";
-    if (/[{}]/.test(origin)) return "takes placeholders in its path and query only, never in its host";
+    const origin = /^[a-z][a-z0-9+.-]*:\/\/[^/]*/i.exec(value)?.[0] ?? "";
+    if (/[{}]/.test(origin)) return "takes placeholders only behind its host and a slash";
     const url = httpUrl(value.replace(/\{[^{}]*\}/g, "x"));
     if (typeof url === "string") return url;
     if (hasCredentials(url)) return "may not hold a user or a password";
@@ -25,12 +23,9 @@ export const probeUrl: TextForm = {
   },
 };
 
-/** Of a URL that the form above has found to be right. */
-export function placeholders(url: string): readonly Placeholder[] {
-  return [...url.matchAll(/\{([^{}]*)\}/g)].map(([, inner]): Placeholder => {
-    if (inner === "key") return { of: "key" };
-    return inner?.startsWith("body:") ? { of: "body" } : { of: "path", name: (inner as string).slice("path.".length) };
-  });
+/** The names of its `{path.NAME}`. */
+export function pathPlaceholders(url: string): readonly string[] {
+  return [...url.matchAll(/\{path\.([\w-]+)\}/g)].map(([, name]) => name as string);
 }
 
 function placeholderProblem(inner: string): string | undefined {

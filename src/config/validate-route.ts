@@ -2,7 +2,7 @@ import type { Source } from "../model.js";
 import type { Findings } from "./findings.js";
 import type { Parsed } from "./parsed.js";
 import { canonicalPattern, parameterNames } from "./path-pattern.js";
-import { placeholders } from "./probe-url.js";
+import { pathPlaceholders } from "./probe-url.js";
 import { writtenAt } from "./routes.js";
 import type { RouteSettings } from "./schema.js";
 import { parseScopeSource, parseSource } from "./source.js";
@@ -70,15 +70,19 @@ function onLine(findings: Findings, index: number): string {
   return ` (line ${findings.placeOf(`routes[${index}]`).line})`;
 }
 
+/** The router settles the rest: a host before every host, named methods before every method, letter case before none. */
 function meet(a: RouteSettings, b: RouteSettings): boolean {
-  const isCaseSensitive = a.match.caseSensitive && b.match.caseSensitive;
-  const pathOf = ({ match }: RouteSettings) => canonicalPattern(match.path, isCaseSensitive);
-  if (a.match.host?.toLowerCase() !== b.match.host?.toLowerCase() || pathOf(a) !== pathOf(b)) return false;
+  if (a.match.host?.toLowerCase() !== b.match.host?.toLowerCase()) return false;
+  if (a.match.caseSensitive !== b.match.caseSensitive || canonicalPath(a) !== canonicalPath(b)) return false;
   const [ofA, ofB] = [methodsOf(a), methodsOf(b)];
   return ofA === null || ofB === null ? ofA === ofB : ofA.some((method) => ofB.includes(method));
 }
 
-/** `null`: every method that no other route on the same path names. */
+function canonicalPath({ match }: RouteSettings): string {
+  return canonicalPattern(match.path, match.caseSensitive);
+}
+
+/** `null`: every method. */
 export function methodsOf({ match, idempotency }: RouteSettings): readonly string[] | null {
   return match.methods ?? (idempotency === undefined ? null : ["POST", "PATCH"]);
 }
@@ -133,10 +137,10 @@ function checkParameter({ route, at, isSound, refuse }: Subject, name: string, s
 
 function checkKey({ policy, isSound, refuse }: Subject): void {
   if (policy.key.forward || !isSound("idempotency.key.from", "idempotency.key.forward")) return;
-  if ([policy.key.from].flat().every((written) => written.startsWith("header:"))) return;
+  if ([policy.key.from].flat().every((written) => /^(header|query):/.test(written))) return;
   refuse(
     "idempotency.key.forward",
-    "false is for a key that is read from headers: the rest of a request is passed on as it came",
+    "false is for a key in headers or the query: path and body are passed on as they came",
   );
 }
 
@@ -185,11 +189,5 @@ function checkProbe(subject: Subject): void {
 }
 
 function checkPlaceholders(subject: Subject, url: string): void {
-  const setting = "idempotency.probe.url";
-  for (const placeholder of placeholders(url)) {
-    if (placeholder.of === "path") checkParameter(subject, placeholder.name, setting);
-    if (placeholder.of !== "key" || !subject.isSound("idempotency.key.from")) continue;
-    const isComposite = [subject.policy.key.from].flat().length > 1;
-    if (isComposite) subject.refuse(setting, "{key} has no one text here, because key.from is a list: name its parts");
-  }
+  for (const name of pathPlaceholders(url)) checkParameter(subject, name, "idempotency.probe.url");
 }
