@@ -118,7 +118,7 @@ t.test("a browser gets the page, a program the JSON", async (t) => {
     "text/html;q=0, */*",
     "application/json, text/html",
   ]) {
-    t.equal(prefersHtml(accept), false, accept);
+    t.equal(prefersHtml(accept), false, String(accept));
   }
   const document = policyDocument(config);
   const json = negotiatePolicy(document, "*/*");
