@@ -16,8 +16,7 @@ function mountSecrets(folder: string): void {
   const write = (path: string, text: string) => writeFileSync(join(folder, path), text);
   for (const name of ["admin", "store", "tls"]) mkdirSync(join(folder, name));
   write("admin/token", "a-token-long-enough-for-anybody");
-  for (const key of ["redis-url", "url"])
-    write(`store/${key}`, "rediss://user:password@redis.example.com:6379/0\n");
+  for (const key of ["redis-url", "url"]) write(`store/${key}`, "rediss://user:password@redis.example.com:6379/0\n");
   const key = join(folder, "tls/tls.key");
   const cert = join(folder, "tls/tls.crt");
   execFileSync(
