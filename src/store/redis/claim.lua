@@ -1,0 +1,61 @@
+-- Claims a record, or reports what stands in the way; refused when it comes at another time than its caller thinks.
+-- KEYS[1] record  KEYS[2] open records of its tag
+-- ARGV[1] token  ARGV[2] fingerprint  ARGV[3] lease, ms  ARGV[4] retention after the lease, ms
+-- ARGV[5] may take what is in doubt, 0 or 1  ARGV[6] flight waited for, or ''  ARGV[7] route  ARGV[8] namespace
+-- ARGV[9] key hash  ARGV[10] asked when by this server's clock, ms  ARGV[11] how long the caller waits, ms
+-- Returns, now in ms by this server's clock, expired 1 when this very claim found the lease run out, else 0:
+--   {'won', now, attempts, cause of the doubt taken over or '', expired}  {'inDoubt', now, fingerprint, cause, expired}
+--   {'held', now, fingerprint, flight, ms left}  {'done', now, fingerprint, ms since stored, response}
+--   {'notReplayable', now, fingerprint, status}  {'landed', now, fingerprint, landing}
+--   {'late', now}, nothing was done  {'format', now, version of a record this script does not know}
+local key, open, token, mine = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if math.abs(now - ARGV[10]) > tonumber(ARGV[11]) then return {'late', now} end
+
+local version, state, fp, owner, ends, attempts, created, cause = unpack(redis.call('HMGET', key, 'v', 'state', 'fp',
+  'token', 'ends', 'attempts', 'created', 'cause'))
+if version and version ~= '1' then return {'format', now, version} end
+
+local function hold(born)
+  local keep = ARGV[3] + ARGV[4]
+  redis.call('HSET', key, 'ends', now + ARGV[3])
+  redis.call('PEXPIRE', key, keep)
+  redis.call('ZADD', open, now + keep, born .. ':' .. string.sub(key, -64))
+  if redis.call('PTTL', open) < keep then redis.call('PEXPIRE', open, keep + 60000) end
+end
+local function take(born, ...)
+  attempts = (attempts or 0) + 1
+  redis.call('HSET', key, 'v', 1, 'state', 'in_flight', 'fp', mine, 'token', token, 'attempts', attempts, 'created', born,
+    'changed', now, 'route', ARGV[7], 'namespace', ARGV[8], 'keyHash', ARGV[9], ...)
+  redis.call('ZREMRANGEBYSCORE', open, '-inf', now)
+  hold(born)
+  return attempts
+end
+if (state == 'free' or state == 'in_doubt') and ARGV[6] == string.sub(owner, 1, 16) then
+  local landing = redis.call('HGET', key, 'landing')
+  if landing then return {'landed', now, fp, landing} end
+end
+if not state or state == 'free' then
+  redis.call('HDEL', key, 'landing')
+  return {'won', now, take(now), '', 0}
+end
+if state == 'completed' or state == 'not_replayable' then
+  local changed, status, response = unpack(redis.call('HMGET', key, 'changed', 'status', 'response'))
+  if state == 'completed' then return {'done', now, fp, now - changed, response} end
+  return {'notReplayable', now, fp, status}
+end
+if state == 'in_flight' and ends - now > 0 then
+  if owner ~= token or fp ~= mine then return {'held', now, fp, string.sub(owner, 1, 16), ends - now} end
+  hold(created)
+  return {'won', now, attempts, redis.call('HGET', key, 'doubt') or '', 0}
+end
+local expired = state == 'in_flight' and 1 or 0
+if expired == 1 then
+  cause = 'lease_expired'
+  redis.call('HSET', key, 'state', 'in_doubt', 'cause', cause, 'changed', ends)
+  redis.call('HDEL', key, 'landing')
+end
+if ARGV[5] == '0' or fp ~= mine then return {'inDoubt', now, fp, cause, expired} end
+redis.call('HDEL', key, 'cause')
+return {'won', now, take(created, 'formerToken', owner, 'doubt', cause), cause, expired}

@@ -1,0 +1,119 @@
+import type { RecordKey, RecordState } from "../../model.js";
+import type { ListPage, ListQuery, RecordView } from "../record-store.js";
+import type { RecordRedis } from "./connect.js";
+import { type KeyNames, tags } from "./keys.js";
+import { viewOf } from "./view.js";
+
+const scanCount = 1_000;
+const peekBatch = 100;
+
+/** Sorts as text by creation, then id: a record's place in the list, and the cursor. */
+type Place = string;
+
+/**
+ * Newest first, from the place after the cursor. What is open is read from its indexes; anything else is found by
+ * walking all keys, while only the newest `limit + 1` places are held. Redis may show a key twice on such a walk, and
+ * may change under it: the page is read again, record by record, before it is given out.
+ */
+export async function listRecords(client: RecordRedis, names: KeyNames, query: ListQuery): Promise<ListPage> {
+  const isOpenOnly = query.state === "in_flight" || query.state === "in_doubt";
+  const wanted = query.limit + 1;
+  const places = isOpenOnly
+    ? await openPlaces(client, names, query)
+    : await scannedPlaces(client, names, query, wanted);
+  const records: RecordView[] = [];
+  for (let from = 0; from < places.length; from += peekBatch) {
+    const views = await peekAll(client, names, places.slice(from, from + peekBatch));
+    for (const view of views) {
+      if (view === undefined || !isWanted(view, query)) continue;
+      if (records.length === query.limit) return { records, cursor: placeOf(records.at(-1)!) };
+      records.push(view);
+    }
+  }
+  // Of the places that were held some are gone by now. There may be more behind the last of them.
+  return { records, cursor: !isOpenOnly && places.length === wanted ? places.at(-1)! : null };
+}
+
+async function openPlaces(client: RecordRedis, names: KeyNames, query: ListQuery): Promise<Place[]> {
+  const nowMs = await serverNowMs(client);
+  const prefix = query.idPrefix ?? "";
+  const wanted = tags.filter((tag) => tag.startsWith(prefix.slice(0, 2)) || prefix.startsWith(tag));
+  const pipeline = client.pipeline();
+  for (const tag of wanted) pipeline.zrange(names.open(tag), `(${nowMs}`, "+inf", "BYSCORE");
+  const places: Place[] = [];
+  for (const members of await results(pipeline)) {
+    for (const member of members as string[]) {
+      const colon = member.indexOf(":");
+      const place = placeAt(Number(member.slice(0, colon)), member.slice(colon + 1) as RecordKey);
+      if (query.cursor === undefined || place < query.cursor) places.push(place);
+    }
+  }
+  return places.sort(descending);
+}
+
+async function scannedPlaces(client: RecordRedis, names: KeyNames, query: ListQuery, wanted: number): Promise<Place[]> {
+  let newest: Place[] = [];
+  let scanCursor = "0";
+  do {
+    const pattern = names.pattern(query.idPrefix ?? "");
+    const [next, keys] = await client.scan(scanCursor, "MATCH", pattern, "COUNT", scanCount, "TYPE", "hash");
+    scanCursor = next;
+    const found = await placesOf(client, names, keys, query);
+    if (found.length === 0) continue;
+    newest = [...new Set([...newest, ...found])].sort(descending).slice(0, wanted);
+  } while (scanCursor !== "0");
+  return newest;
+}
+
+async function placesOf(client: RecordRedis, names: KeyNames, keys: string[], query: ListQuery): Promise<Place[]> {
+  const pipeline = client.pipeline();
+  for (const key of keys) pipeline.hmget(key, "state", "route", "keyHash", "created");
+  const places: Place[] = [];
+  for (const [index, fields] of (await results(pipeline)).entries()) {
+    const [state, route, keyHash, created] = fields as (string | null)[];
+    if (state === null || state === "free" || (query.state !== undefined && state !== query.state)) continue;
+    if (query.route !== undefined && route !== query.route) continue;
+    if (query.keyHash !== undefined && keyHash !== query.keyHash) continue;
+    const place = placeAt(Number(created), names.idOf(keys[index]!));
+    if (query.cursor === undefined || place < query.cursor) places.push(place);
+  }
+  return places;
+}
+
+async function peekAll(client: RecordRedis, names: KeyNames, places: Place[]): Promise<(RecordView | undefined)[]> {
+  const keys = places.map((place) => place.slice(-64) as RecordKey);
+  return await Promise.all(keys.map(async (key) => viewOf(key, await client.peekBuffer(names.record(key), "0"))));
+}
+
+function isWanted(view: RecordView, query: ListQuery): boolean {
+  const state: RecordState | undefined = query.state;
+  if (state !== undefined && view.state !== state) return false;
+  if (query.route !== undefined && view.route !== query.route) return false;
+  if (query.keyHash !== undefined && view.keyHash !== query.keyHash) return false;
+  return query.idPrefix === undefined || view.key.startsWith(query.idPrefix);
+}
+
+function placeOf(view: RecordView): Place {
+  return placeAt(view.createdAtMs, view.key);
+}
+
+function placeAt(createdAtMs: number, key: RecordKey): Place {
+  return `${String(createdAtMs).padStart(16, "0")}.${key}`;
+}
+
+function descending(a: Place, b: Place): number {
+  return a < b ? 1 : -1;
+}
+
+async function serverNowMs(client: RecordRedis): Promise<number> {
+  const [seconds] = await client.time();
+  return Number(seconds) * 1000;
+}
+
+async function results(pipeline: ReturnType<RecordRedis["pipeline"]>): Promise<unknown[]> {
+  if (pipeline.length === 0) return [];
+  return ((await pipeline.exec()) ?? []).map(([error, value]) => {
+    if (error !== null) throw error;
+    return value;
+  });
+}

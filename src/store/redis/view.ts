@@ -1,0 +1,35 @@
+import type { DoubtCause, Fingerprint, KeyHash, RecordKey, RecordState } from "../../model.js";
+import { decodeResponse } from "../codec.js";
+import type { RecordView } from "../record-store.js";
+
+/** A newer version of this program wrote the record, and this one must not guess at its meaning. */
+export class UnknownFormatError extends Error {
+  override readonly name = "UnknownFormatError";
+  constructor(key: RecordKey, format: string) {
+    super(`record ${key.slice(0, 8)} has format ${format}, which this version does not know`);
+  }
+}
+
+/** Reads what `peek.lua` returns. */
+export function viewOf(key: RecordKey, reply: unknown[]): RecordView | undefined {
+  if (reply.length === 0) return undefined;
+  if (reply.length === 1) throw new UnknownFormatError(key, String(reply[0]));
+  const response = reply[11] as Buffer;
+  const texts = reply.slice(0, 11).map(String);
+  const [state, route, namespace, keyHash, fingerprint, attempts, status, cause, created, changed, expires] = texts;
+  return {
+    key,
+    route: route!,
+    namespace: namespace!,
+    keyHash: keyHash as KeyHash,
+    state: state as RecordState,
+    fingerprint: fingerprint as Fingerprint,
+    attempts: Number(attempts),
+    status: status === "" ? null : Number(status),
+    cause: cause === "" ? null : (cause as DoubtCause),
+    createdAtMs: Number(created),
+    updatedAtMs: Number(changed),
+    expiresAtMs: Number(expires),
+    ...(response.length === 0 ? {} : { response: decodeResponse(response) }),
+  };
+}

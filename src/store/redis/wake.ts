@@ -1,0 +1,85 @@
+import type { Redis } from "ioredis";
+
+/** How often a connection that somebody relies on is asked whether it still lives, ms. */
+const heartbeatMs = 5_000;
+
+/**
+ * Hears of changes other processes make, over a connection of its own, opened at the first watch. Channels are
+ * subscribed to one record at a time: a process hears only what somebody in it waits for.
+ *
+ * What was said before a subscription was confirmed, or while the connection was down, was not heard. So every
+ * confirmation wakes as well, and the watcher reads once more.
+ */
+export class Wakes {
+  readonly #watchers = new Map<string, Set<() => void>>();
+  #connection: Redis | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly open: () => Redis,
+    private readonly onTrouble: (text: string) => void,
+  ) {}
+
+  watch(channel: string, wake: () => void): () => void {
+    let wakes = this.#watchers.get(channel);
+    if (wakes === undefined) {
+      wakes = new Set();
+      this.#watchers.set(channel, wakes);
+      this.#subscribe([channel]);
+    }
+    // Two watchers may bring the same function; each is to be stopped alone.
+    const own = () => wake();
+    wakes.add(own);
+    return () => this.#unwatch(channel, own);
+  }
+
+  #unwatch(channel: string, wake: () => void): void {
+    const wakes = this.#watchers.get(channel);
+    if (wakes === undefined || !wakes.delete(wake) || wakes.size > 0) return;
+    this.#watchers.delete(channel);
+    if (this.#connection?.status === "ready") this.#connection.unsubscribe(channel).catch(() => {});
+  }
+
+  #subscribe(channels: string[]): void {
+    const connection = this.#connected();
+    if (connection.status !== "ready" || channels.length === 0) return;
+    connection.subscribe(...channels).then(
+      () => channels.forEach((channel) => void this.#wake(channel)),
+      (error: Error) => {
+        // Refused for good, say by the user's rights: watchers then rely on their own clocks, which is slower.
+        if (error.name === "ReplyError") this.onTrouble(`Redis refuses SUBSCRIBE: ${error.message}`);
+      },
+    );
+  }
+
+  #connected(): Redis {
+    if (this.#connection !== undefined) return this.#connection;
+    const connection = this.open();
+    this.#connection = connection;
+    connection.on("message", (channel: string) => this.#wake(channel));
+    connection.on("ready", () => this.#subscribe([...this.#watchers.keys()]));
+    // The connection for commands goes the same way and reports it.
+    connection.on("error", () => {});
+    connection.connect().catch(() => {});
+    this.#heartbeat = setInterval(() => this.#beat(connection), heartbeatMs).unref();
+    return connection;
+  }
+
+  /** A half-open connection is silent for good, and so is one on which nothing happens: only an answer tells them apart. */
+  #beat(connection: Redis): void {
+    if (this.#watchers.size === 0 || connection.status !== "ready") return;
+    connection.ping().catch(() => {
+      if (connection.status === "ready") connection.disconnect(true);
+    });
+  }
+
+  #wake(channel: string): void {
+    for (const wake of [...(this.#watchers.get(channel) ?? [])]) wake();
+  }
+
+  close(): void {
+    clearInterval(this.#heartbeat);
+    this.#watchers.clear();
+    this.#connection?.disconnect();
+  }
+}
