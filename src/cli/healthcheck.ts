@@ -1,13 +1,7 @@
 import { get } from "node:http";
 import { parseArgs } from "node:util";
 import { findAdmin } from "./find-admin.js";
-
-export interface HealthcheckIo {
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly cwd: string;
-}
+import type { Io } from "./io.js";
 
 /** Shorter than the time-out any orchestrator gives a check, so that it reads our reason and not its own. */
 const timeoutMs = 2_000;
@@ -19,7 +13,7 @@ The address is the one of --config, by default http://127.0.0.1:9090; it may be 
 `;
 
 /** For images without a shell or curl. The number is the exit code: 0 well, 1 not, 2 wrong command line. */
-export async function healthcheck(args: readonly string[], io: HealthcheckIo): Promise<number> {
+export async function healthcheck(args: readonly string[], io: Io): Promise<number> {
   const options = read(args);
   if (typeof options === "string") {
     io.stderr.write(`healthcheck: ${options}\n\n${usage}`);

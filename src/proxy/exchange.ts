@@ -194,6 +194,8 @@ class ResponseStream extends Readable {
     private readonly cut: () => void,
   ) {
     super({ highWaterMark: 64 * 1024 });
+    // It may break before, or after, anybody reads it.
+    this.on("error", () => {});
   }
 
   override push(chunk: Buffer | null): boolean {

@@ -56,11 +56,14 @@ export interface Identified {
   readonly probe: ProbeInput;
 }
 
+/** What node's parser says of a request. */
+export type Received = Pick<IncomingMessage, "method" | "url" | "httpVersion" | "rawHeaders">;
+
 /**
  * What becomes of a request as far as its head tells. The order is the law: readable in one way only, routed, nothing
  * that hides what the route reads, key, scope; the body comes after this, the store after the body.
  */
-export function admit(router: Router, request: IncomingMessage): Refused | Open | Guarded {
+export function admit(router: Router, request: Received): Refused | Open | Guarded {
   const head = readHead({
     method: request.method ?? "",
     target: request.url ?? "",

@@ -134,7 +134,10 @@ export class TrafficLanes implements Lanes {
       },
       body: read ?? (hasBody(request) ? "streamed" : null),
       begun: (cancel) => {
-        visit.onHangUp = cancel;
+        visit.onHangUp = () => {
+          cancel();
+          return "unprotected";
+        };
       },
       arrived: (outcome) => {
         this.parts.hub.emit("upstream", { route: route.name, durationMs: performance.now() - begunMs });
@@ -196,7 +199,9 @@ export class TrafficLanes implements Lanes {
       },
     });
     visit.onHangUp = () => {
-      if (leave()) read.free();
+      if (!leave()) return undefined;
+      read.free();
+      return "in_progress";
     };
   }
 }

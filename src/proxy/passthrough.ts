@@ -28,7 +28,7 @@ interface ClientRequest {
 }
 type ClientCallback = (
   error: Error | null,
-  response?: { statusCode: number; headers: object; stream: Readable },
+  response?: { statusCode: number; headers: object; body: StreamedResponse },
 ) => void;
 
 /**
@@ -95,7 +95,8 @@ function send(request: ClientRequest, callback: ClientCallback): void {
   const body = to.body !== "streamed" ? to.body : typeof request.body === "object" ? request.body : null;
   const cancel = openCall(to.pool, { ...to.dispatch, body, maxStoredBytes: -1 }, (outcome) => {
     if (outcome.kind !== "streamed") return callback(new Undelivered(outcome));
-    callback(null, { statusCode: 200, headers: {}, stream: outcome.response as never });
+    // What reply-from calls the body comes back to `onResponse` as the stream: here it is the whole answer.
+    callback(null, { statusCode: 200, headers: {}, body: outcome.response });
   });
   to.begun(cancel);
 }

@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { type ServerResponse, STATUS_CODES } from "node:http";
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Answer } from "../engine/answer.js";
 import type { Result } from "../events.js";
 import type { HeaderPairs, ProblemCode, ProblemNote, StoredResponse, StreamedResponse } from "../model.js";
 import { type ProblemDocument, type ProblemTypes, problemDocument } from "../problem.js";
 import { type Reply, replyHeaders } from "../rules/response-headers.js";
+import { hasBody } from "./body.js";
 
 /** What was put on the wire, for the request's log line. */
 export interface Sent {
@@ -68,13 +69,42 @@ export function sendProblem(
 ): Sent {
   const instance = `urn:uuid:${randomUUID()}`;
   const document = problemDocument(problem, { instance, ...context }, context.problems);
-  // What is left of an unread body would be taken for the next request.
-  if (!response.req.complete) response.shouldKeepAlive = false;
-  if (!response.headersSent) {
-    response.writeHead(document.status, document.headers);
-    response.end(document.body);
-  }
+  if (!response.headersSent) send(response, document);
   return { status: document.status, result, code: problem.code, instance };
+}
+
+/** How long a client may go on sending a body that nobody wants, ms. */
+const lingerMs = 1_000;
+
+/**
+ * Answers before the request's body was read. What is left of it is read and dropped: a connection closed over unread
+ * octets is reset, and the client may lose the answer with it. Only where the body has arrived by then is it kept open.
+ */
+function send(response: ServerResponse, { status, headers, body }: ProblemDocument): void {
+  const { req: request } = response;
+  if (request.complete || !hasBody(request)) {
+    response.writeHead(status, headers).end(body);
+    return;
+  }
+  request.resume();
+  setImmediate(() => {
+    if (response.headersSent || response.destroyed) return;
+    if (!request.complete) response.shouldKeepAlive = false;
+    response.writeHead(status, headers);
+    if (request.complete || isWaitingToSend(request)) {
+      response.end(body);
+      return;
+    }
+    response.write(body);
+    const timer = setTimeout(() => response.end(), lingerMs);
+    request.on("end", () => response.end());
+    response.on("close", () => clearTimeout(timer));
+  });
+}
+
+/** It was not told to continue, so nothing will come. */
+function isWaitingToSend(request: IncomingMessage): boolean {
+  return request.headers.expect?.toLowerCase() === "100-continue";
 }
 
 function sendWhole(response: ServerResponse, stored: StoredResponse, headers: string[]): void {

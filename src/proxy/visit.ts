@@ -1,22 +1,27 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { EventHub } from "../events.js";
+import type { EventHub, Result } from "../events.js";
 import type { Route } from "../model.js";
 import { headerValue } from "../rules/headers.js";
 import { publicPath } from "../rules/public-path.js";
 import type { Sent } from "./reply.js";
+
+/** What logs show for a client that left without an answer, as nginx does. */
+const clientClosed = 499;
 
 /** One request at the traffic port, from its arrival to its one line in the log. */
 export class Visit {
   readonly method: string;
   readonly #startedMs = performance.now();
   readonly #target: string;
+  readonly #clientAddress: string | undefined;
   #sent: Sent | undefined;
+  #isClosed = false;
   /** Who takes it, as far as it is known yet. */
   route: Route | null = null;
   /** First digits of the record id. */
   key: string | undefined;
-  /** Called when the client leaves before its answer is complete. */
-  onHangUp: (() => void) | undefined;
+  /** The client left before its answer was complete. Returns what to count it as, or nothing if `done` is still to come. */
+  onHangUp: () => Result | undefined = () => "rejected";
 
   constructor(
     readonly request: IncomingMessage,
@@ -26,7 +31,9 @@ export class Visit {
   ) {
     this.method = request.method ?? "";
     this.#target = request.url ?? "";
-    response.on("close", () => this.#end());
+    // Its socket may be gone by the time this is told.
+    this.#clientAddress = request.socket.remoteAddress;
+    response.on("close", () => this.#close());
     // A write to a client that is gone; its leaving is told by `close`.
     response.on("error", () => {});
   }
@@ -40,12 +47,19 @@ export class Visit {
   /** What was, or is being, put on the wire. */
   done(sent: Sent): void {
     this.#sent = sent;
+    if (this.#isClosed) this.#tell(sent);
   }
 
-  #end(): void {
-    const hungUp = !this.response.writableFinished;
-    if (hungUp) this.onHangUp?.();
-    const sent = this.#sent ?? { status: 499, result: "error" };
+  #close(): void {
+    this.#isClosed = true;
+    const isWhole = this.response.writableFinished;
+    if (isWhole && this.#sent !== undefined) return this.#tell(this.#sent);
+    const result = this.onHangUp();
+    if (this.#sent !== undefined) this.#tell(this.#sent);
+    else if (result !== undefined) this.#tell({ status: clientClosed, result });
+  }
+
+  #tell(sent: Sent): void {
     const path = this.#target.split("?", 1)[0] ?? "";
     this.hub.emit("request", {
       route: this.route?.name ?? null,
@@ -57,9 +71,9 @@ export class Visit {
       key: this.key,
       code: sent.code,
       instance: sent.instance,
-      clientAddress: this.request.socket.remoteAddress,
+      clientAddress: this.#clientAddress,
       traceparent: headerValue(this.request.rawHeaders, "traceparent"),
-      hungUp,
+      hungUp: !this.response.writableFinished,
     });
   }
 }

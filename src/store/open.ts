@@ -2,7 +2,7 @@ import type { StoreConfig } from "../config/config.js";
 import type { EventHub } from "../events.js";
 import { openEmbeddedStore } from "./embedded/embedded-store.js";
 import type { RecordStore } from "./record-store.js";
-import { openRedisStore } from "./redis/redis-store.js";
+import { openRedisStore } from "./redis/open-redis-store.js";
 import { timedStore } from "./timed-store.js";
 
 /**

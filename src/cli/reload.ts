@@ -1,0 +1,67 @@
+import { statSync } from "node:fs";
+import type { Logger } from "pino";
+import type { Config } from "../config/config.js";
+import { formatMistake } from "../config/findings.js";
+import type { Loaded } from "../config/load.js";
+import { restartOnly } from "../config/restart.js";
+import type { Gateway } from "../gateway.js";
+
+/** `fs.watch` on a mounted ConfigMap hears nothing, so the files are looked at this often, ms. */
+const lookMs = 1_000;
+
+/** Brings a changed configuration into force. A bad one is refused with its mistakes, and the old one stays. */
+export class Reloader {
+  readonly #timer: NodeJS.Timeout;
+  #seen: string;
+
+  constructor(
+    private readonly load: () => Loaded,
+    private last: Loaded,
+    private inForce: Config,
+    private readonly gateway: Gateway,
+    private readonly log: Logger,
+  ) {
+    this.#seen = stateOf(last.files);
+    this.#timer = setInterval(() => this.#look(), lookMs);
+    this.#timer.unref();
+  }
+
+  reload(): void {
+    const loaded = this.load();
+    this.last = loaded;
+    this.#seen = stateOf(loaded.files);
+    if (loaded.kind !== "ok") {
+      const lines = loaded.kind === "bad" ? loaded.mistakes.map(formatMistake) : [loaded.message];
+      for (const line of lines) this.log.error(line);
+      this.gateway.hub.emit("reload", { result: "failure" });
+      return;
+    }
+    const ignored = restartOnly(this.inForce, loaded.config);
+    if (ignored.length > 0) this.log.warn({ settings: ignored }, "these settings take effect after a restart only");
+    const { routes, problems } = loaded.config;
+    this.inForce = { ...this.inForce, routes, problems };
+    this.gateway.apply(this.inForce);
+    this.gateway.hub.emit("reload", { result: "success" });
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const state = stateOf(this.last.files);
+    if (state === this.#seen) return;
+    this.#seen = state;
+    if (this.load().digest !== this.last.digest) this.reload();
+  }
+}
+
+/** Changes with any of the files, also when a folder of links is swapped under them. */
+function stateOf(files: readonly string[]): string {
+  return files
+    .map((file) => {
+      const stat = statSync(file, { throwIfNoEntry: false, bigint: true });
+      return stat === undefined ? "-" : `${stat.ino} ${stat.size} ${stat.mtimeNs}`;
+    })
+    .join("\n");
+}
