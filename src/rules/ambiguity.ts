@@ -1,0 +1,153 @@
+import type { HeaderPairs, Policy, ProblemNote, Route } from "../model.js";
+import { collectFields, dashed, framingDefect, twinDefect } from "./fields.js";
+import { isOverrideHeader } from "./headers.js";
+import { type ReadPath, readPath } from "./path.js";
+import { hostName, originForm } from "./target.js";
+
+/** A request as node's parser gives it. */
+export interface RawRequest {
+  readonly method: string;
+  /** The request target, one character for each octet. */
+  readonly target: string;
+  readonly httpVersion: string;
+  readonly rawHeaders: HeaderPairs;
+}
+
+/** A request that can be read in one way only, as far as that can be told without knowing its route. */
+export interface RequestHead {
+  readonly kind: "head";
+  readonly method: string;
+  /** In origin form, otherwise as received: what is forwarded. */
+  readonly target: string;
+  /** The target up to the question mark. */
+  readonly rawPath: string;
+  /** What follows it; `undefined` where there is none. */
+  readonly query: string | undefined;
+  readonly path: ReadPath;
+  /** As received. */
+  readonly hostHeader: string;
+  /** Lower case, without port. */
+  readonly host: string;
+  readonly rawHeaders: HeaderPairs;
+  /** Values of method override headers, in upper case. With any of them the request is unsafe. */
+  readonly overrides: readonly string[];
+  /** Field names that `Connection` lists, in lower case, without those that no proxy forwards anyway. */
+  readonly connection: readonly string[];
+  /** Field names with an underscore, in lower case. */
+  readonly underscored: readonly string[];
+}
+
+export interface Refusal {
+  readonly kind: "refused";
+  readonly problem: ProblemNote;
+}
+
+/** Above this many header fields a request is refused. */
+export const maxHeaderFields = 200;
+
+/**
+ * The part of the check that needs no route, and runs first. In this order: too many fields, HTTP version, method, `Host`,
+ * framing, underscore twins of fields that mean something on every route, target, path.
+ */
+export function readHead(request: RawRequest): RequestHead | Refusal {
+  const { method, rawHeaders, httpVersion } = request;
+  if (rawHeaders.length > 2 * maxHeaderFields) {
+    const detail = `The request has more than ${maxHeaderFields} header fields.`;
+    return { kind: "refused", problem: { code: "headers-too-many", detail } };
+  }
+  if (httpVersion !== "1.1" && httpVersion !== "1.0") return ambiguous("only HTTP/1.0 and HTTP/1.1 are understood");
+  if (method === "CONNECT") return ambiguous("this is no forward proxy");
+  const fields = collectFields(rawHeaders);
+  if (fields.hosts !== 1) return ambiguous(fields.hosts === 0 ? "there is no Host" : "there is more than one Host");
+  const host = hostName(fields.host);
+  if (host === undefined) return ambiguous("Host is not valid");
+  const defect = framingDefect(fields, httpVersion) ?? twinDefect(fields.underscored);
+  if (defect !== undefined) return ambiguous(defect);
+  const target = originForm(request.target, fields.host);
+  if (target === undefined) return ambiguous("the target is for another server");
+  const mark = target.indexOf("?");
+  const query = mark < 0 ? undefined : target.slice(mark + 1);
+  if (query !== undefined && !isQuery(query))
+    return ambiguous("the target holds a fragment, a control character or a space");
+  const rawPath = mark < 0 ? target : target.slice(0, mark);
+  const path = rawPath === "*" ? serverWide(method) : readPath(rawPath);
+  if (path.kind === "refused") return ambiguous(path.detail);
+  const { overrides, connection, underscored } = fields;
+  return {
+    kind: "head",
+    method,
+    target,
+    rawPath,
+    query,
+    path,
+    hostHeader: fields.host,
+    host,
+    rawHeaders,
+    overrides,
+    connection,
+    underscored,
+  };
+}
+
+/**
+ * The part that needs the route: nothing may take away, or double behind our back, what a protected route reads its
+ * key, scope or fingerprint from.
+ */
+export function refuseForRoute(route: Route, head: RequestHead): Refusal | undefined {
+  const { policy } = route;
+  if (policy === null) return undefined;
+  const mayHaveTwins = head.underscored.length > 0 || readsUnderscored(policy);
+  if (head.connection.length === 0 && !mayHaveTwins) return undefined;
+  const names = fieldsRead(policy);
+  for (const listed of head.connection) {
+    if (names.includes(listed) || isOverrideHeader(listed)) {
+      return ambiguous("Connection names a field that this route reads");
+    }
+  }
+  if (!mayHaveTwins) return undefined;
+  for (let i = 0; i < head.rawHeaders.length; i += 2) {
+    const received = head.rawHeaders[i]!.toLowerCase();
+    for (const name of names) {
+      if (received !== name && dashed(received) === dashed(name)) {
+        return ambiguous("a field differs from one that this route reads by an underscore only");
+      }
+    }
+  }
+  return undefined;
+}
+
+export function ambiguous(reason: string): Refusal {
+  const detail = `The request can be read in more than one way: ${reason}.`;
+  return { kind: "refused", problem: { code: "request-ambiguous", detail } };
+}
+
+function isQuery(query: string): boolean {
+  for (let i = 0; i < query.length; i++) {
+    const code = query.charCodeAt(i);
+    if (code <= 0x20 || code === 0x7f || code === 0x23 || code > 0xff) return false;
+  }
+  return true;
+}
+
+/** `OPTIONS *` asks about the server as a whole: no route has it. */
+function serverWide(method: string): ReturnType<typeof readPath> {
+  if (method !== "OPTIONS") return { kind: "refused", detail: "only OPTIONS is for the server as a whole" };
+  return { kind: "path", canonical: "*", doubtful: undefined, variants: () => [] };
+}
+
+/** Whether the twin of a field this route reads is written with dashes: then every field may be one. */
+function readsUnderscored(policy: Policy): boolean {
+  for (const name of policy.fingerprint.headers) if (name.includes("_")) return true;
+  for (const source of policy.key.sources) if (source.from === "header" && source.name.includes("_")) return true;
+  for (const source of policy.scope) if (source.from === "header" && source.name.includes("_")) return true;
+  return false;
+}
+
+/** Names of the header fields that decide a record's key and fingerprint, in lower case. */
+function fieldsRead(policy: Policy): string[] {
+  const names = [...policy.fingerprint.headers];
+  for (const source of [...policy.key.sources, ...policy.scope]) {
+    if (source.from === "header") names.push(source.name.toLowerCase());
+  }
+  return names;
+}

@@ -1,0 +1,119 @@
+import type { HeaderPairs } from "../model.js";
+import { addTokens, isOverrideHeader, trimSpace } from "./headers.js";
+
+/** What one pass over the header fields brings together. */
+export interface Fields {
+  /** How many, and the last of them; likewise for `Content-Length`. */
+  hosts: number;
+  host: string;
+  lengths: number;
+  length: string;
+  /** Values of `Transfer-Encoding`. */
+  codings: string[];
+  /** Values of method override fields, in upper case. */
+  overrides: string[];
+  /** Names that `Connection` lists, in lower case, without those that no proxy forwards anyway. */
+  connection: string[];
+  /** Names with an underscore, in lower case. */
+  underscored: string[];
+}
+
+export function collectFields(rawHeaders: HeaderPairs): Fields {
+  const fields = newFields();
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (mayMatter[name.length]) collect(fields, name.toLowerCase(), rawHeaders[i + 1]!);
+    if (name.includes("_")) fields.underscored = [...fields.underscored, name.toLowerCase()];
+  }
+  return fields;
+}
+
+/** Lengths of the names that `collect` knows: most fields are passed over without a look at their letters. */
+const mayMatter: readonly boolean[] = Array.from({ length: 23 }, (_, length) =>
+  [4, 10, 13, 14, 17, 22].includes(length),
+);
+
+function collect(fields: Fields, lower: string, value: string): void {
+  switch (lower) {
+    case "host":
+      fields.hosts++;
+      fields.host = value;
+      break;
+    case "connection":
+      addListed(fields, value);
+      break;
+    case "content-length":
+      fields.lengths++;
+      fields.length = value;
+      break;
+    case "transfer-encoding":
+      fields.codings = [...fields.codings, value];
+      break;
+    default:
+      if (isOverrideHeader(lower)) fields.overrides = [...fields.overrides, trimSpace(value).toUpperCase()];
+  }
+}
+
+const nothing: string[] = [];
+
+function newFields(): Fields {
+  return {
+    hosts: 0,
+    host: "",
+    lengths: 0,
+    length: "",
+    codings: nothing,
+    overrides: nothing,
+    connection: nothing,
+    underscored: nothing,
+  };
+}
+
+function addListed(fields: Fields, value: string): void {
+  // What nearly every client sends, without a look at its parts.
+  if (value === "keep-alive" || value === "close" || value === "Keep-Alive") return;
+  const names: string[] = [];
+  addTokens(names, value);
+  const listed = names.filter(
+    (name) => name !== "close" && name !== "keep-alive" && name !== "upgrade" && name !== "te",
+  );
+  if (listed.length > 0) fields.connection = [...fields.connection, ...listed];
+}
+
+/** RFC 9112 §6: what the gateway and its upstream could count differently. */
+export function framingDefect(fields: Fields, httpVersion: string): string | undefined {
+  if (fields.lengths > 1) return "there is more than one Content-Length";
+  if (fields.lengths === 1 && !/^[0-9]+$/.test(fields.length)) return "Content-Length is not valid";
+  if (fields.codings.length === 0) return undefined;
+  if (fields.lengths > 0) return "there are both Content-Length and Transfer-Encoding";
+  if (httpVersion === "1.0") return "HTTP/1.0 has no Transfer-Encoding";
+  if (fields.codings.length > 1 || trimSpace(fields.codings[0]!).toLowerCase() !== "chunked") {
+    return "Transfer-Encoding is not chunked";
+  }
+  return undefined;
+}
+
+/** Fields that mean something on every route and have a dash; upstreams behind CGI or WSGI read `_` as `-`. */
+const sensitive: ReadonlySet<string> = new Set([
+  "content-length",
+  "content-type",
+  "content-encoding",
+  "transfer-encoding",
+  "x-real-ip",
+  "x-original-url",
+  "x-rewrite-url",
+]);
+
+export function twinDefect(underscored: readonly string[]): string | undefined {
+  for (const name of underscored) {
+    const twin = dashed(name);
+    if (sensitive.has(twin) || isOverrideHeader(twin) || twin.startsWith("x-forwarded-")) {
+      return `a field differs from ${twin} by an underscore only`;
+    }
+  }
+  return undefined;
+}
+
+export function dashed(name: string): string {
+  return name.replaceAll("_", "-");
+}
