@@ -1,11 +1,11 @@
 import type { EventHub } from "../events.js";
-import type { Attempt, Claim, DoubtCause, FlightId, Landing, Lease, Outcome } from "../model.js";
+import type { Attempt, Claim, FlightId, Landing, Lease } from "../model.js";
 import { inProgress, judge, outcomeUnknown, type Verdict } from "../rules/judge.js";
 import { type RecordStore, StoreUnavailableError } from "../store/record-store.js";
-import { type Answer, ownAnswer, repeated, type Work } from "./answer.js";
+import { type Answer, ownAnswer, repeated } from "./answer.js";
+import { Executions, type Won } from "./executions.js";
 import { type Client, Flight } from "./flight.js";
-import { Keeper } from "./keeper.js";
-import { Settler } from "./settle.js";
+import { aboutOf } from "./settle.js";
 import { newLease } from "./token.js";
 import { answerWithoutStore, wouldHave } from "./unguarded.js";
 import { Withdrawals } from "./withdrawals.js";
@@ -13,13 +13,6 @@ import { Withdrawals } from "./withdrawals.js";
 /** Between two looks at a record that somebody else runs, ms: the first, then doubled up to the last; each ± a quarter. */
 const firstLookMs = 100;
 const lastLookMs = 1000;
-
-interface Won {
-  readonly lease: Lease;
-  /** When the claim was sent, by the monotonic clock: the lease cannot have begun earlier. */
-  readonly askedAtMs: number;
-  readonly taken: DoubtCause | null;
-}
 
 /**
  * Sees to it that each record is run at most once, and that everybody who wants its result gets the same one.
@@ -30,17 +23,14 @@ interface Won {
 export class Engine {
   /** By key and fingerprint: between requests that differ in the fingerprint alone, the store decides. */
   readonly #flights = new Map<string, Flight>();
-  readonly #running = new Map<Lease, Attempt>();
-  readonly #keeper: Keeper;
-  readonly #settler: Settler;
+  readonly #executions: Executions;
   readonly #withdrawals: Withdrawals;
 
   constructor(
     private readonly store: RecordStore,
     private readonly hub: EventHub,
   ) {
-    this.#keeper = new Keeper(store);
-    this.#settler = new Settler(store, hub);
+    this.#executions = new Executions(store, hub);
     this.#withdrawals = new Withdrawals(store, hub);
   }
 
@@ -64,23 +54,14 @@ export class Engine {
 
   /** Resolves when no execution runs, none is being written, and no claim waits to be withdrawn. */
   async idle(): Promise<void> {
-    while (this.#running.size > 0) await new Promise((resolve) => setTimeout(resolve, 10));
-    await this.#settler.idle();
+    await this.#executions.idle();
     await this.#withdrawals.idle();
   }
 
   /** What still runs is left in doubt, and who still waits is told so. For the end of a drain. */
   async abandon(): Promise<void> {
     this.#withdrawals.close();
-    const left = [...this.#running];
-    for (const [, attempt] of left) {
-      const about = { route: attempt.route.name, key: attempt.key.slice(0, 8) };
-      this.hub.emit("fault", { what: "the drain is over: an execution is left in doubt", ...about });
-      this.hub.emit("inDoubt", { ...about, cause: "reset" });
-    }
-    const strand = ([lease, { policy }]: [Lease, Attempt]) =>
-      this.store.strand(lease, "reset", undefined, policy.retentionMs).catch(() => undefined);
-    await Promise.all(left.map(strand));
+    await this.#executions.abandon();
     for (const [place, flight] of [...this.#flights]) {
       const problem = flight.phase === "running" ? outcomeUnknown : inProgress;
       const result = flight.phase === "running" ? "outcome_unknown" : "in_progress";
@@ -110,7 +91,7 @@ export class Engine {
         lookMs = Math.min(lookMs * 2, lastLookMs);
       } else if (claim?.kind === "won") {
         const won: Won = { lease, askedAtMs, taken: claim.taken };
-        if (flight.isEmpty || !(await this.#isStillOurs(won, attempt))) {
+        if (flight.isEmpty || !(await this.#executions.isStillOurs(won, attempt))) {
           this.#withdrawals.add(lease);
           if (flight.isEmpty) return;
         } else {
@@ -141,7 +122,7 @@ export class Engine {
         namespace: policy.namespace,
       });
       if (claim.kind === "inDoubt" && claim.expired) {
-        this.hub.emit("inDoubt", { route: route.name, cause: claim.cause, key: attempt.key.slice(0, 8) });
+        this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: claim.cause });
       }
       return claim;
     } catch (error) {
@@ -168,60 +149,15 @@ export class Engine {
     });
   }
 
-  /**
-   * A process that was paused between its claim and now may hold a lease that is over. Where takeovers are allowed
-   * somebody else may run by now, so it asks before it sends.
-   */
-  async #isStillOurs(won: Won, attempt: Attempt): Promise<boolean> {
-    const { leaseMs, retentionMs } = attempt.policy;
-    if (performance.now() - won.askedAtMs < leaseMs / 2) return true;
-    try {
-      return (await this.store.extend(won.lease, leaseMs, retentionMs)) === "kept";
-    } catch {
-      return false;
-    }
-  }
-
   async #run(flight: Flight, place: string, won: Won, mustProbe: boolean): Promise<void> {
     flight.run();
     const { first } = flight;
-    const { outcome, landing } = await this.#execute(first.attempt, first.work, won, mustProbe);
+    const { outcome, landing } = await this.#executions.run(first.attempt, first.work, won, mustProbe);
     for (const client of this.#over(flight, place)) {
       const isOwn = client === first && outcome !== undefined;
       client.reply(
         isOwn ? ownAnswer(outcome, landing, "executed") : repeated(landing, outcome ? "shared" : "replayed"),
       );
-    }
-  }
-
-  /** One execution under a lease, from the claim to the written end. Without an outcome it was probed and not sent. */
-  async #execute(
-    attempt: Attempt,
-    work: Work,
-    won: Won,
-    mustProbe: boolean,
-  ): Promise<{ readonly outcome?: Outcome; readonly landing: Landing }> {
-    const { lease } = won;
-    const { leaseMs, retentionMs } = attempt.policy;
-    const about = { route: attempt.route.name, key: attempt.key.slice(0, 8) };
-    this.#running.set(lease, attempt);
-    this.hub.emit("flightBegun", about);
-    const kept = this.#keeper.keep(lease, leaseMs, retentionMs, won.askedAtMs, () => this.hub.emit("leaseLost", about));
-    try {
-      if (mustProbe) {
-        const answer = await work.probe();
-        if (answer.kind !== "notDone") {
-          this.#keeper.drop(kept);
-          return { landing: await this.#settler.settleProbed(attempt, lease, kept, answer, won.taken) };
-        }
-      }
-      const outcome = await work.run();
-      this.#keeper.drop(kept);
-      return { outcome, landing: await this.#settler.settle(attempt, lease, kept, outcome) };
-    } finally {
-      this.#keeper.drop(kept);
-      this.#running.delete(lease);
-      this.hub.emit("flightEnded", about);
     }
   }
 
@@ -232,7 +168,8 @@ export class Engine {
     const askedAtMs = performance.now();
     const claim = await this.#ask(attempt, lease, undefined);
     if (claim?.kind === "won") {
-      const { outcome, landing } = await this.#execute(attempt, work, { lease, askedAtMs, taken: null }, false);
+      const won: Won = { lease, askedAtMs, taken: null };
+      const { outcome, landing } = await this.#executions.run(attempt, work, won, false);
       if (outcome !== undefined) client.reply(ownAnswer(outcome, landing, "executed"));
       return;
     }
@@ -249,8 +186,7 @@ export class Engine {
   }
 
   #failed(attempt: Attempt, error: unknown, clients: Client[]): void {
-    const about = { route: attempt.route.name, key: attempt.key.slice(0, 8) };
-    this.hub.emit("fault", { what: "the gateway failed", ...about, error: error as Error });
+    this.hub.emit("fault", { what: "the gateway failed", ...aboutOf(attempt), error: error as Error });
     const detail = "The gateway failed while it handled this request. Nobody can know whether it was carried out.";
     for (const client of clients)
       client.reply({ kind: "problem", problem: { code: "internal", detail }, result: "error" });

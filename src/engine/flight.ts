@@ -32,6 +32,7 @@ export class Flight {
   readonly attempt: Attempt;
   readonly #seats = new Map<Client, Seat>();
   #first: Client;
+  #hasFirstLeft = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(
@@ -67,7 +68,10 @@ export class Flight {
 
   /** The client hung up. A client whose request is claimed for, or runs, cannot be spared: `false`, it is still replied to. */
   leave(client: Client): boolean {
-    if (client === this.#first && this.phase !== "watching") return false;
+    if (client === this.#first && this.phase !== "watching") {
+      this.#hasFirstLeft = true;
+      return false;
+    }
     this.#remove(client);
     return true;
   }
@@ -87,8 +91,9 @@ export class Flight {
     this.phase = "watching";
     this.#refuseImpatient();
     const seat = this.#seats.get(this.#first);
-    if (seat !== undefined) this.#seatDown(seat);
-    if (this.isEmpty) onEmpty();
+    if (seat === undefined) return;
+    if (this.#hasFirstLeft) this.#refuse(seat.client);
+    else this.#seatDown(seat);
   }
 
   /** Everybody gets up, and the flight is over. */
@@ -102,17 +107,18 @@ export class Flight {
   #refuseImpatient(): void {
     for (const { client } of this.#seats.values()) {
       if (client === this.#first || client.attempt.policy.concurrency === "wait") continue;
-      this.#remove(client);
-      client.reply({ kind: "problem", problem: inProgress, result: "in_progress" });
+      this.#refuse(client);
     }
+  }
+
+  #refuse(client: Client): void {
+    this.#remove(client);
+    client.reply({ kind: "problem", problem: inProgress, result: "in_progress" });
   }
 
   #seatDown(seat: Seat): void {
     this.hub.emit("waiting", { route: seat.client.attempt.route.name });
-    seat.timer = setTimeout(() => {
-      this.#remove(seat.client);
-      seat.client.reply({ kind: "problem", problem: inProgress, result: "in_progress" });
-    }, seat.client.attempt.policy.waitTimeoutMs);
+    seat.timer = setTimeout(() => this.#refuse(seat.client), seat.client.attempt.policy.waitTimeoutMs);
   }
 
   #standUp(seat: Seat): void {

@@ -40,7 +40,7 @@ export class Settler {
     }
     if (verdict.kind === "strand") {
       const told = landing ?? { kind: "problem", problem: outcomeUnknown };
-      this.hub.emit("inDoubt", { route: attempt.route.name, cause: verdict.cause, key: attempt.key.slice(0, 8) });
+      this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: verdict.cause });
       await this.#end(attempt, kept, () => this.store.strand(lease, verdict.cause, told, policy.retentionMs));
       return told;
     }
@@ -75,7 +75,7 @@ export class Settler {
   }
 
   async #end(attempt: Attempt, kept: Kept, ending: Ending): Promise<void> {
-    const about = { route: attempt.route.name, key: attempt.key.slice(0, 8) };
+    const about = aboutOf(attempt);
     try {
       if ((await ending()) === "lost") this.hub.emit("leaseLost", about);
     } catch (error) {
@@ -90,7 +90,7 @@ export class Settler {
   }
 
   async #retry(attempt: Attempt, kept: Kept, ending: Ending): Promise<void> {
-    const about = { route: attempt.route.name, key: attempt.key.slice(0, 8) };
+    const about = aboutOf(attempt);
     while (performance.now() < kept.heldUntilMs) {
       await new Promise((resolve) => setTimeout(resolve, retryPauseMs));
       try {
@@ -129,4 +129,9 @@ function originOf(attempt: Attempt): Origin {
     route: attempt.route.name,
     namespace: attempt.policy.namespace,
   };
+}
+
+/** Which record an event is about. */
+export function aboutOf(attempt: Attempt): { readonly route: string; readonly key: string } {
+  return { route: attempt.route.name, key: attempt.key.slice(0, 8) };
 }
