@@ -1,0 +1,10 @@
+#!/usr/bin/env node
+// `npm run chaos`: see test/chaos/run.ts. Needs `npm run build` before.
+
+import { register } from "tsx/esm/api";
+
+register();
+const { run } = await import("../test/chaos/run.ts");
+// Children are ended by their own exit handlers.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+process.exitCode = await run(process.argv.slice(2));

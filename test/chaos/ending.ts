@@ -1,0 +1,46 @@
+import { post } from "../e2e/client.js";
+import type { Gateway } from "../e2e/harness.js";
+import { seen } from "./answer-seen.js";
+import { type AnswerSeen, type Dispatch, type Ending, type History, releaseStatuses, type Variant } from "./history.js";
+import type { Rig } from "./rig.js";
+
+/** Looks at the record, asks once more as a client would, and decides as an operator would what is still in doubt. */
+export async function endingOf(rig: Rig, history: History): Promise<Ending> {
+  const gateway = rig.gateways[history.dispatches.length % rig.gateways.length] as Gateway;
+  const atMs = rig.now();
+  const state = await gateway.recordState(history.key);
+  const dispatches = history.dispatches.length;
+  const retry = await askLast(gateway, history);
+  if (retry?.code !== "outcome-unknown") return { atMs, state, dispatches, retry, resolved: undefined };
+  return { atMs, state, dispatches, retry, resolved: await resolve(rig, gateway, history) };
+}
+
+/** With the body the record belongs to: that of the last dispatch; where there was none, either. */
+async function askLast(gateway: Gateway, history: History): Promise<AnswerSeen | undefined> {
+  const variants: Variant[] = history.dispatches.length > 0 ? [history.dispatches.at(-1)!.variant] : ["A", "B"];
+  let answer: AnswerSeen | undefined;
+  for (const variant of variants) {
+    const reply = post(`${gateway.url}/${history.route}`, { key: history.key, body: JSON.stringify({ variant }) });
+    answer = await reply.then(seen, () => undefined);
+    if (answer?.code !== "key-reused") return answer;
+  }
+  return answer;
+}
+
+async function resolve(rig: Rig, gateway: Gateway, history: History): Promise<Ending["resolved"]> {
+  const done = history.dispatches.find(isDone);
+  const [record] = await gateway.records(history.key);
+  const atMs = rig.now();
+  const outcome = done === undefined ? "not-done" : "done";
+  const response = done && {
+    status: done.status,
+    headers: { "Content-Type": "application/json", "X-Dispatch": String(done.n) },
+    body: done.body,
+  };
+  await gateway.admin("POST", `/v1/records/${record?.id}/resolve`, { outcome, ...(response ? { response } : {}) });
+  return { outcome, atMs, retry: await askLast(gateway, history) };
+}
+
+function isDone({ isExecuted, status }: Dispatch): boolean {
+  return isExecuted && !releaseStatuses.has(status);
+}

@@ -1,0 +1,187 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { exitOf } from "../e2e/gateway-process.js";
+import { Gateway, type Settings } from "../e2e/harness.js";
+import { type RedisServer, startRedis } from "../redis-server.js";
+import type { Fault, StoreKind } from "./history.js";
+import { Ledger } from "./ledger.js";
+import { leaseMs, maxStoredBytes, upstreamTimeoutMs } from "./plan.js";
+
+export interface RigOptions {
+  readonly store: StoreKind;
+  readonly gateways: number;
+  /** Needed for the store `redis`. */
+  readonly redisBinary: string | undefined;
+}
+
+/** Gateways that share one store, and the ledger behind them; each can be harmed, and everything made whole again. */
+export class Rig {
+  readonly faults: Fault[] = [];
+  readonly ledger: Ledger;
+  readonly gateways: Gateway[] = [];
+  redis: RedisServer | undefined;
+  readonly #beganMs = performance.now();
+  readonly #harmed = new Set<number>();
+  readonly #healing = new Set<Promise<void>>();
+  readonly #teardowns: (() => unknown)[] = [];
+
+  private constructor(readonly options: RigOptions) {
+    this.ledger = new Ledger({
+      now: () => this.now(),
+      kill: (port) => {
+        const index = this.gateways.findIndex((gateway) => gateway.port === port);
+        if (index >= 0) this.kill(index, "kill -9 at a dispatch", 0);
+      },
+    });
+  }
+
+  static async start(options: RigOptions): Promise<Rig> {
+    const rig = new Rig(options);
+    try {
+      await rig.#start();
+      return rig;
+    } catch (error) {
+      await rig.stop();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const owner = { teardown: (handler: () => unknown) => void this.#teardowns.unshift(handler) };
+    const folder = await mkdtemp(join(tmpdir(), "idempotency-chaos-"));
+    owner.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+    await this.ledger.listen();
+    owner.teardown(() => this.ledger.goDown());
+    let store: object = { type: "embedded", path: "./data" };
+    if (this.options.store === "redis") {
+      // Every acknowledged write is in the file: what a kill -9 of Redis loses must not be put down to the gateway.
+      const durable = ["--appendonly", "yes", "--appendfsync", "always", "--dir", folder];
+      const redis = await startRedis(this.options.redisBinary as string, durable);
+      owner.teardown(() => redis.stop());
+      this.redis = redis;
+      store = { type: "redis", url: redis.url };
+    }
+    const settings = settingsOf(this.ledger.url, store);
+    for (let index = 0; index < this.options.gateways; index++) {
+      this.gateways.push(await Gateway.start(owner, settings, folder));
+    }
+  }
+
+  now(): number {
+    return performance.now() - this.#beganMs;
+  }
+
+  /** A gateway that nothing is being done to. */
+  unharmed(): number[] {
+    return this.gateways.map((_, index) => index).filter((index) => !this.#harmed.has(index));
+  }
+
+  kill(index: number, kind: string, downMs: number): void {
+    this.#harm(index, kind, async (gateway) => {
+      await gateway.process.kill();
+      await sleep(downMs);
+      await this.#bringBack(gateway);
+    });
+  }
+
+  /** SIGSTOP, SIGCONT: its leases may run out meanwhile, and it does not know. */
+  pause(index: number, stoppedMs: number): void {
+    this.#harm(index, "SIGSTOP, SIGCONT", async (gateway) => {
+      gateway.process.signal("SIGSTOP");
+      await sleep(stoppedMs);
+      gateway.process.signal("SIGCONT");
+    });
+  }
+
+  /** SIGTERM, and started again. */
+  drain(index: number): void {
+    this.#harm(index, "SIGTERM", async (gateway) => {
+      gateway.process.signal("SIGTERM");
+      const exit = await exitOf(gateway.process);
+      if (exit.code !== 0) throw new Error(`SIGTERM ended with ${exit.code} ${exit.signal}: ${gateway.process.stderr}`);
+      await this.#bringBack(gateway);
+    });
+  }
+
+  isDisturbed(what: string): boolean {
+    return this.faults.some(({ kind, toMs }) => kind.startsWith(what) && toMs === Number.POSITIVE_INFINITY);
+  }
+
+  /** Something that is done to the store or the upstream; `kind` begins with which. */
+  disturb(kind: string, work: () => Promise<void>): void {
+    this.#track(kind, null, work);
+  }
+
+  /** Resolves when everything runs again. Rejects with what did not come back. */
+  async whole(): Promise<void> {
+    while (this.#healing.size > 0) await Promise.all(this.#healing);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.allSettled(this.#healing);
+    for (const handler of this.#teardowns.splice(0)) await handler();
+  }
+
+  /** While Redis is away a gateway refuses to start; whoever supervises it tries again. */
+  async #bringBack(gateway: Gateway): Promise<void> {
+    for (let turn = 0; turn < 20; turn++) {
+      try {
+        return await gateway.restart();
+      } catch (error) {
+        if (this.redis === undefined || gateway.process.isRunning) throw error;
+        await sleep(200);
+      }
+    }
+    throw new Error(`the gateway does not start any more: ${gateway.process.stderr}`);
+  }
+
+  #harm(index: number, kind: string, work: (gateway: Gateway) => Promise<void>): void {
+    const gateway = this.gateways[index];
+    if (gateway === undefined || this.#harmed.has(index)) return;
+    this.#harmed.add(index);
+    this.#track(kind, index, () => work(gateway).finally(() => this.#harmed.delete(index)));
+  }
+
+  #track(kind: string, gateway: number | null, work: () => Promise<void>): void {
+    const fault = { kind, gateway, fromMs: this.now(), toMs: Number.POSITIVE_INFINITY };
+    this.faults.push(fault);
+    const healing = work().then(() => {
+      fault.toMs = this.now();
+      this.#healing.delete(healing);
+    });
+    // Told by `whole`; until then it is no unhandled one.
+    healing.catch(() => {});
+    this.#healing.add(healing);
+  }
+}
+
+function settingsOf(upstream: string, store: object): Settings {
+  const route = (name: string, more: object = {}) => ({
+    name,
+    match: { path: `/${name}` },
+    upstream: { url: upstream, timeout: `${upstreamTimeoutMs}ms`, connectTimeout: "500ms" },
+    idempotency: {
+      lease: `${leaseMs}ms`,
+      waitTimeout: "2s",
+      retention: "1h",
+      response: { maxStored: `${maxStoredBytes / 1024}KiB` },
+      ...more,
+    },
+  });
+  const done = [201, 400, 409, 500];
+  return {
+    server: { drainTimeout: "1s" },
+    store,
+    logging: { level: "warn" },
+    routes: [
+      route("hold"),
+      route("retry", { inDoubt: "retry" }),
+      route("probe", { inDoubt: "probe", probe: { url: `${upstream}/probe-of/{key}`, done, notDone: [404] } }),
+    ],
+  };
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
