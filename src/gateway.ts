@@ -1,5 +1,7 @@
 import type { AddressInfo } from "node:net";
+import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
+import type { Registry } from "prom-client";
 import { createAdmin } from "./admin/server.js";
 import type { Config } from "./config/config.js";
 import { Engine } from "./engine/engine.js";
@@ -17,12 +19,14 @@ import type { RecordStore } from "./store/record-store.js";
 /** How often an idle store is asked whether it still answers, ms. */
 const pingMs = 5_000;
 
-/** A running gateway. */
+/** A running gateway, of one process or of several. */
 export interface Gateway {
-  readonly traffic: AddressInfo;
-  readonly admin: AddressInfo;
+  /** The port that clients talk to. */
+  readonly port: number;
+  /** `null` in a worker: its primary has it. */
+  readonly adminPort: number | null;
   readonly hub: EventHub;
-  /** Routes, limits and policies from now on; requests that have begun keep what they began with. */
+  /** Routes and policies from now on; requests that have begun keep what they began with. */
   apply(config: Config): void;
   /** Finishes and stores what runs, answers who waits, leaves the rest in doubt after the configured time, and ends. */
   drain(): Promise<void>;
@@ -30,9 +34,13 @@ export interface Gateway {
 
 /**
  * The composition root: the only place that builds things. Throws an `Error` whose message is one plain sentence when
- * the store or a port cannot be had; nothing is left open then.
+ * the store or a port cannot be had; nothing is left open then. `lead`: in a worker, what tells its primary.
  */
-export async function startGateway(initial: Config, log: Logger): Promise<Gateway> {
+export async function startGateway(
+  initial: Config,
+  log: Logger,
+  lead?: (registry: Registry) => void,
+): Promise<Gateway> {
   let config = initial;
   const hub = new EventHub();
   logEvents(hub, log);
@@ -45,28 +53,26 @@ export async function startGateway(initial: Config, log: Logger): Promise<Gatewa
   const tunnels = new Tunnels();
   const server = new TrafficServer(config);
   const lanes = new TrafficLanes({ engine, hub, pools, tunnels, budget, passTo: server.route }, config);
-  const admin = createAdmin({ config: () => config, store, hub, metrics, readiness });
+  const admin = lead === undefined ? createAdmin({ config: () => config, store, hub, metrics, readiness }) : undefined;
 
   const end = async () => {
     readiness.stop();
     tunnels.closeAll();
     server.destroy();
-    await admin.close();
+    await admin?.close();
     await pools.destroy();
     await store.close();
   };
   try {
     const traffic = await server.listen(lanes).catch((error) => refuse(error, config.server));
-    await admin
-      .listen({ host: config.admin.host, port: config.admin.port })
-      .catch((error) => refuse(error, config.admin));
+    const adminPort = admin === undefined ? null : await listenAdmin(admin, config);
+    lead?.(metrics.registry);
     return {
-      traffic,
-      admin: admin.server.address() as AddressInfo,
+      port: traffic.port,
+      adminPort,
       hub,
       apply(next) {
         config = next;
-        budget.limitBytes = next.server.limits.bufferedBodiesBytes;
         lanes.apply(next);
       },
       async drain() {
@@ -80,6 +86,60 @@ export async function startGateway(initial: Config, log: Logger): Promise<Gatewa
     await end();
     throw error;
   }
+}
+
+/** What a primary needs of its workers to serve the one admin port for all of them. */
+export interface Crew {
+  /** The workers' metrics, added up. */
+  readonly metrics: { scrape(): Promise<string>; readonly contentType: string };
+  /** Whether all of them have begun to listen. */
+  isComplete(): boolean;
+  apply(): void;
+  /** Resolves when the last one has ended. */
+  drain(): Promise<void>;
+}
+
+/** The primary's part: the admin port, with a store of its own to look into. */
+export async function startLead(initial: Config, log: Logger, port: number, crew: Crew): Promise<Gateway> {
+  let config = initial;
+  const hub = new EventHub();
+  logEvents(hub, log);
+  const store = await openStore(config.store, hub);
+  const own = watchReadiness(store, hub);
+  // What a primary refused its workers refuse as well; they are the ones who count.
+  hub.on("reload", ({ result }) => result === "failure" && crew.apply());
+  const readiness = { ...own, storeAnswered: () => own.storeAnswered() && crew.isComplete() };
+  const admin = createAdmin({ config: () => config, store, hub, metrics: crew.metrics, readiness });
+  const end = async () => {
+    own.stop();
+    await admin.close();
+    await store.close();
+  };
+  try {
+    const adminPort = await listenAdmin(admin, config);
+    return {
+      port,
+      adminPort,
+      hub,
+      apply(next) {
+        config = next;
+        crew.apply();
+      },
+      async drain() {
+        own.drain();
+        await crew.drain();
+        await end();
+      },
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+async function listenAdmin(admin: FastifyInstance, { admin: { host, port } }: Config): Promise<number> {
+  await admin.listen({ host, port }).catch((error) => refuse(error, { host, port }));
+  return (admin.server.address() as AddressInfo).port;
 }
 
 function watchReadiness(store: RecordStore, hub: EventHub) {

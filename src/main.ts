@@ -7,3 +7,6 @@ process.exitCode = await run(process.argv.slice(2), {
   env: process.env,
   cwd: process.cwd(),
 });
+
+// Whatever is still open by then is nothing that anybody waits for.
+setTimeout(() => process.exit(), 2_000).unref();

@@ -22,7 +22,8 @@ const floors: readonly (readonly string[])[] = [
   ["engine"],
   ["proxy", "admin", "observe"],
   ["gateway"],
-  ["cli", "cluster"],
+  ["cluster"],
+  ["cli"],
   ["main"],
 ];
 const roomOf = (file: string) => (file.split("/")[1] as string).replace(/\.tsx?$/, "");
@@ -55,7 +56,12 @@ t.test("each room knows only the libraries that are its business", async (t) => 
   };
   for (const file of sources) {
     const forbidden = mayNot[roomOf(file)];
-    if (forbidden !== undefined) t.same(importsOf(file).filter((s) => forbidden.test(s)), [], file);
+    if (forbidden !== undefined)
+      t.same(
+        importsOf(file).filter((s) => forbidden.test(s)),
+        [],
+        file,
+      );
   }
   const concrete = sources.filter((file) => importsOf(file).some((s) => /\/(embedded|redis|quorum)\//.test(s)));
   t.same(
@@ -82,9 +88,19 @@ t.test("every Lua script says what it does, what it takes and what it returns, i
     const text = read(file);
     const head = text.split("\n").filter((line) => line.startsWith("--"));
     t.ok(text.split("\n").length <= 61, `${file} has 60 lines at most`);
-    t.ok(head.some((line) => /KEYS\[1\]/.test(line)), `${file} names its keys`);
-    t.ok(head.some((line) => /Returns/i.test(line)), `${file} says what it returns`);
-    if (/ARGV\[/.test(text)) t.ok(head.some((line) => /ARGV\[1\]/.test(line)), `${file} names its arguments`);
+    t.ok(
+      head.some((line) => /KEYS\[1\]/.test(line)),
+      `${file} names its keys`,
+    );
+    t.ok(
+      head.some((line) => /Returns/i.test(line)),
+      `${file} says what it returns`,
+    );
+    if (/ARGV\[/.test(text))
+      t.ok(
+        head.some((line) => /ARGV\[1\]/.test(line)),
+        `${file} names its arguments`,
+      );
   }
 });
 

@@ -11,7 +11,7 @@ const lookMs = 1_000;
 
 /** Brings a changed configuration into force. A bad one is refused with its mistakes, and the old one stays. */
 export class Reloader {
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: NodeJS.Timeout | undefined;
   #seen: string;
 
   constructor(
@@ -20,10 +20,11 @@ export class Reloader {
     private inForce: Config,
     private readonly gateway: Gateway,
     private readonly log: Logger,
+    watchesFiles: boolean,
   ) {
     this.#seen = stateOf(last.files);
-    this.#timer = setInterval(() => this.#look(), lookMs);
-    this.#timer.unref();
+    if (watchesFiles) this.#timer = setInterval(() => this.#look(), lookMs);
+    this.#timer?.unref();
   }
 
   reload(): void {

@@ -1,10 +1,11 @@
 import { parseArgs } from "node:util";
 import type { Logger } from "pino";
+import { isWorker, leaveCrew, onOrder, start } from "../cluster.js";
 import type { Config } from "../config/config.js";
 import { formatMistake } from "../config/findings.js";
 import { type Built, defaultConfig, type Loaded, loadConfig } from "../config/load.js";
 import { type Overrides, parseOverrides } from "../config/overrides.js";
-import { type Gateway, startGateway } from "../gateway.js";
+import type { Gateway } from "../gateway.js";
 import { openLog } from "../observe/log.js";
 import type { Io } from "./io.js";
 import { Reloader } from "./reload.js";
@@ -36,19 +37,20 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
   const log = await openLog(config.logging);
   let gateway: Gateway;
   try {
-    gateway = await startGateway(config, log);
+    gateway = await start(config, log);
   } catch (error) {
     io.stderr.write(`idempotency-gateway: ${(error as Error).message}\n`);
     return 1;
   }
   endOnFault(log);
   announce(log, gateway, config);
-  const reloader = loaded && new Reloader(load, loaded, config, gateway, log);
+  const reloader = loaded && new Reloader(load, loaded, config, gateway, log, !isWorker());
   const signal = await toldToStop(() => reloader?.reload());
   reloader?.stop();
-  log.info({ signal }, "draining: no new connection is taken, what runs is finished and stored");
+  log.info({ by: signal }, "draining: no new connection is taken, what runs is finished and stored");
   await gateway.drain();
   log.info("stopped");
+  leaveCrew();
   return 0;
 }
 
@@ -69,8 +71,8 @@ function announce(log: Logger, gateway: Gateway, config: Config): void {
   const isProtected = config.routes.filter((route) => route.policy !== null);
   log.info(
     {
-      traffic: `${config.server.host}:${gateway.traffic.port}`,
-      admin: `${config.admin.host}:${gateway.admin.port}`,
+      traffic: `${config.server.host}:${gateway.port}`,
+      admin: gateway.adminPort === null ? undefined : `${config.admin.host}:${gateway.adminPort}`,
       store: config.store.type,
       routes: config.routes.length,
       protected: isProtected.length,
@@ -92,18 +94,20 @@ function endOnFault(log: Logger): void {
   });
 }
 
-/** Resolves with the first signal to stop; a second one ends the process at once. */
-function toldToStop(onHangUp: () => void): Promise<NodeJS.Signals> {
+/** Resolves with the first signal to stop; a second one ends the process at once. A worker hears its primary alone. */
+function toldToStop(onHangUp: () => void): Promise<string> {
   return new Promise((resolve) => {
     let isTold = false;
-    const stop = (signal: NodeJS.Signals) => {
-      if (isTold) process.exit(1);
+    const stop = (signal: string) => {
+      if (isTold && !isWorker()) process.exit(1);
       isTold = true;
       resolve(signal);
     };
-    process.on("SIGTERM", stop);
-    process.on("SIGINT", stop);
-    process.on("SIGHUP", onHangUp);
+    onOrder((order) => (order === "drain" ? stop("the primary") : onHangUp()));
+    // A terminal sends its signal to every process of the group.
+    process.on("SIGTERM", isWorker() ? () => {} : stop);
+    process.on("SIGINT", isWorker() ? () => {} : stop);
+    process.on("SIGHUP", isWorker() ? () => {} : onHangUp);
   });
 }
 
