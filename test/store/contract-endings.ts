@@ -37,6 +37,8 @@ export async function releaseContract(each: Each): Promise<void> {
       const lease = leaseOn(newKey());
       await s.claim(asking(lease));
       await s.release(lease, { landing, landingMs: hour });
+      await s.release(lease, { landing: landed("repeated"), landingMs: 3 * hour });
+      await s.release(lease);
       for (let waiter = 0; waiter < 2; waiter++) {
         const claim = await s.claim(asking(leaseOn(lease.key), { after: flightOf(lease), mayTake: true }));
         t.equal(claim.kind, "landed");
@@ -109,12 +111,17 @@ export async function doubtContract(each: Each): Promise<void> {
     t.same(claim, { kind: "inDoubt", fingerprint: mine, cause: "lock_lost", expired: false });
   });
 
-  await each("those who wait for the taker are not told how its forerunner landed", async (t, _, store) => {
+  await each("those who wait for the taker are not told how its forerunner landed", async (t, under, store) => {
     const key = newKey();
     const [first, taker] = [await states["in doubt"]!(store, key), leaseOn(key)];
     await store.claim(asking(taker, { mayTake: true }));
     for (const lease of [first, taker]) {
       t.equal((await store.claim(asking(leaseOn(key), { after: flightOf(lease) }))).kind, "held");
+    }
+    await under.passTime(leaseMs + minute);
+    for (const lease of [first, taker]) {
+      const claim = await store.claim(asking(leaseOn(key), { after: flightOf(lease) }));
+      t.match(claim, { kind: "inDoubt", cause: "lease_expired" });
     }
     await store.strand(taker, "reset", undefined, retentionMs);
     for (const lease of [first, taker]) {

@@ -8,6 +8,7 @@ export interface BreakerOptions {
   /** Probes unanswered in a row after which `onSilence` is called, once each time. */
   readonly missesToSilence: number;
   readonly onOpen: () => void;
+  readonly onClose: () => void;
   readonly onSilence: () => void;
 }
 
@@ -32,6 +33,7 @@ export class Breaker {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     clearTimeout(this.#timer);
+    this.options.onClose();
   }
 
   missed(): void {

@@ -36,10 +36,7 @@ if (state == 'free' or state == 'in_doubt') and ARGV[6] == string.sub(owner, 1, 
   local landing = redis.call('HGET', key, 'landing')
   if landing then return {'landed', now, fp, landing} end
 end
-if not state or state == 'free' then
-  redis.call('HDEL', key, 'landing')
-  return {'won', now, take(now), '', 0}
-end
+if not state or state == 'free' then return {'won', now, take(now), '', 0} end
 if state == 'completed' or state == 'not_replayable' then
   local changed, status, response = unpack(redis.call('HMGET', key, 'changed', 'status', 'response'))
   if state == 'completed' then return {'done', now, fp, now - changed, response} end

@@ -38,6 +38,7 @@ export async function openRedisStore(config: RedisConfig, hooks: RedisHooks): Pr
     probeEveryMs: config.commandTimeoutMs,
     missesToSilence: 10,
     onOpen: () => onTrouble(`Redis at ${place} has stopped answering`),
+    onClose: () => onRecovery(`Redis at ${place} answers again`),
     onSilence: () => client.status === "ready" && client.disconnect(true),
   });
   client.on("ready", () => {

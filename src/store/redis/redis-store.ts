@@ -190,6 +190,7 @@ export class RedisStore implements RecordStore {
       if (!(error instanceof Error) || error instanceof UnknownFormatError) throw error;
       const { name, message } = error;
       if (message === "Command timed out") breaker.missed();
+      if (name === "ReplyError") breaker.answered();
       // Only the message goes on: the error itself carries the command's arguments, and those end in no log.
       throw new StoreUnavailableError(operation, name !== "ReplyError" || !isRefusal.test(message), {
         cause: new Error(message),
