@@ -1,0 +1,308 @@
+import { type AnswerWriter, kind } from "./answer.js";
+import * as command from "./command.js";
+import {
+  at,
+  completed,
+  free,
+  inDoubt,
+  inFlight,
+  isSettled,
+  isVoid,
+  leaseExpired,
+  notReplayable,
+  payloadAt,
+} from "./record.js";
+
+/** What becomes of the record: nothing, gone, or this. A record is never changed in place, others may hold it. */
+export type Change = Buffer | "gone" | undefined;
+
+/** One command, where its bytes lie, and the moment it is carried out. */
+export interface Order {
+  readonly bytes: Buffer;
+  readonly from: number;
+  readonly to: number;
+  readonly nowMs: number;
+}
+
+/**
+ * The law of the embedded store: what a command makes of a record, and what its caller is told. Pure but for the
+ * answer, so that a batch that could not be written is carried out again from the start.
+ *
+ * `found` is what was stored last, also when it is over: an expired record is as good as none.
+ */
+export function carryOut(order: Order, found: Buffer | undefined, answer: AnswerWriter): Change {
+  const record = found !== undefined && order.nowMs < found.readDoubleLE(at.expiresAtMs) ? found : undefined;
+  switch (order.bytes[order.from]) {
+    case command.code.claim:
+      return claim(order, record, answer);
+    case command.code.extend:
+      return extend(order, record, answer);
+    case command.code.complete:
+      return complete(order, record, answer);
+    case command.code.withdraw:
+      return withdraw(order, record, answer);
+    case command.code.release:
+      return release(order, record, answer);
+    case command.code.strand:
+      return strand(order, record, answer);
+    case command.code.forget:
+      return forget(order, record, answer);
+    case command.code.resolve:
+      return resolve(order, record, answer);
+    case command.code.peek:
+      return peek(record, answer);
+    default:
+      answer.byte(kind.yes);
+      return undefined;
+  }
+}
+
+function claim(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
+  if (record === undefined) return take(order, undefined, answer, 0, 0);
+  const state = record[at.state]!;
+  if (state === free || state === inDoubt) {
+    const payload = payloadAt(record);
+    if (payload < record.length && isAfter(order, record)) {
+      answer.byte(kind.landed).part(record, at.fingerprint, at.keyHash).blob(record, payload, record.length);
+      return undefined;
+    }
+  }
+  if (state === free) return take(order, record, answer, 0, 0);
+  if (state === completed) {
+    const ageMs = order.nowMs - record.readDoubleLE(at.updatedAtMs);
+    answer.byte(kind.done).part(record, at.fingerprint, at.keyHash).number(Math.max(0, ageMs));
+    answer.blob(record, payloadAt(record), record.length);
+    return undefined;
+  }
+  if (state === notReplayable) {
+    answer.byte(kind.notReplayable).part(record, at.fingerprint, at.keyHash).number(record.readUInt16LE(at.status));
+    return undefined;
+  }
+  const isSame = equal(order.bytes, order.from + command.at.fingerprint, record, at.fingerprint, 32);
+  if (state === inFlight && order.nowMs < record.readDoubleLE(at.leaseEndsAtMs)) {
+    return claimHeld(order, record, isSame, answer);
+  }
+  const doubted = state === inFlight ? expired(record) : record;
+  const cause = doubted[at.cause]!;
+  const isExpired = doubted === record ? 0 : 1;
+  if (isSame && hasFlag(order, command.mayTake)) return take(order, doubted, answer, cause, isExpired);
+  answer.byte(kind.inDoubt).part(record, at.fingerprint, at.keyHash).byte(cause).byte(isExpired);
+  return doubted === record ? undefined : doubted;
+}
+
+function claimHeld(order: Order, record: Buffer, isSame: boolean, answer: AnswerWriter): Change {
+  if (isSame && isOwner(order, record)) {
+    answer.byte(kind.won).number(record.readUInt32LE(at.attempts)).byte(record[at.causeBefore]!).byte(0);
+    return patched(record, (next) => beginLease(order, next));
+  }
+  const remainingMs = record.readDoubleLE(at.leaseEndsAtMs) - order.nowMs;
+  answer
+    .byte(kind.held)
+    .part(record, at.fingerprint, at.keyHash)
+    .part(record, at.token, at.token + 8);
+  answer.number(remainingMs);
+  return undefined;
+}
+
+/** In flight for this caller. What a record in doubt was before is kept, so that a withdrawal can put it back. */
+function take(order: Order, old: Buffer | undefined, answer: AnswerWriter, cause: number, isExpired: number): Buffer {
+  const wasInDoubt = old?.[at.state] === inDoubt;
+  const attempts = (old?.readUInt32LE(at.attempts) ?? 0) + 1;
+  const record = blank(order, wasInDoubt ? old.subarray(payloadAt(old)) : undefined);
+  record[at.state] = inFlight;
+  record.writeUInt32LE(attempts, at.attempts);
+  record.writeDoubleLE(wasInDoubt ? old.readDoubleLE(at.createdAtMs) : order.nowMs, at.createdAtMs);
+  beginLease(order, record);
+  if (wasInDoubt) {
+    record[at.causeBefore] = cause;
+    old.copy(record, at.tokenBefore, at.token, at.token + 16);
+  }
+  answer.byte(kind.won).number(attempts).byte(cause).byte(isExpired);
+  return record;
+}
+
+function extend(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
+  const mayExtend =
+    record?.[at.state] === inFlight && isOwner(order, record) && order.nowMs < record.readDoubleLE(at.leaseEndsAtMs);
+  answer.byte(mayExtend ? kind.yes : kind.no);
+  return mayExtend ? patched(record, (next) => beginLease(order, next)) : undefined;
+}
+
+function complete(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
+  const isLost = record !== undefined && (record[at.state] === free || !isOwner(order, record));
+  answer.byte(isLost ? kind.no : kind.yes);
+  if (isLost || (record !== undefined && isSettled(record))) return undefined;
+  if (record !== undefined) return finish(order, record, payloadOf(order));
+  const anew = blank(order, undefined);
+  anew.writeUInt32LE(1, at.attempts);
+  anew.writeDoubleLE(order.nowMs, at.createdAtMs);
+  return finish(order, anew, payloadOf(order));
+}
+
+/** What `withdraw` and `release` have in common: whether the caller may, and whether there is anything left to do. */
+function mayFree(order: Order, record: Buffer | undefined, answer: AnswerWriter): record is Buffer {
+  const isLost = record !== undefined && (isSettled(record) || !isOwner(order, record));
+  answer.byte(isLost ? kind.no : kind.yes);
+  return record !== undefined && !isLost && record[at.state] !== free;
+}
+
+function withdraw(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
+  if (!mayFree(order, record, answer)) return undefined;
+  if (record[at.causeBefore] === 0) return "gone";
+  return patched(record, (next) => {
+    next[at.state] = inDoubt;
+    next[at.cause] = next[at.causeBefore]!;
+    next[at.causeBefore] = 0;
+    record.copy(next, at.token, at.tokenBefore, at.tokenBefore + 16);
+    next.writeDoubleLE(order.nowMs, at.updatedAtMs);
+  });
+}
+
+function release(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
+  if (!mayFree(order, record, answer)) return undefined;
+  const landing = payloadOf(order);
+  const next = freed(record, landing);
+  if (landing !== undefined) next.writeDoubleLE(order.nowMs + spanMsOf(order), at.expiresAtMs);
+  return next;
+}
+
+function strand(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
+  const mayStrand = record !== undefined && !isSettled(record) && record[at.state] !== free && isOwner(order, record);
+  answer.byte(mayStrand ? kind.yes : kind.no);
+  if (!mayStrand) return undefined;
+  const next = withPayload(record, payloadOf(order));
+  next[at.state] = inDoubt;
+  next[at.cause] = order.bytes.readUInt16LE(order.from + command.at.detail);
+  next.writeDoubleLE(order.nowMs, at.updatedAtMs);
+  next.writeDoubleLE(order.nowMs + retentionMsOf(order), at.expiresAtMs);
+  return next;
+}
+
+function forget(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
+  const isAbsent = record === undefined || record[at.state] === free;
+  const isRefused = !isAbsent && isFlying(order, record);
+  answer.byte(isAbsent ? kind.no : isRefused ? kind.refused : kind.yes);
+  return isAbsent || isRefused ? undefined : voided(record);
+}
+
+function resolve(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
+  const isAbsent = record === undefined || record[at.state] === free;
+  const isRefused = !isAbsent && (isSettled(record) || isFlying(order, record));
+  answer.byte(isAbsent ? kind.no : isRefused ? kind.refused : kind.yes);
+  if (isAbsent || isRefused) return undefined;
+  const response = payloadOf(order);
+  return response === undefined ? voided(record) : finish(order, voided(record), response);
+}
+
+function peek(record: Buffer | undefined, answer: AnswerWriter): Change {
+  if (record === undefined || record[at.state] === free) answer.byte(kind.no);
+  else answer.byte(kind.record).blob(record, 0, record.length);
+  return undefined;
+}
+
+/** In flight, and its lease not over: whoever looks later sees it in doubt. */
+function isFlying(order: Order, record: Buffer): boolean {
+  return record[at.state] === inFlight && order.nowMs < record.readDoubleLE(at.leaseEndsAtMs);
+}
+
+/** The record a claim or a completion describes, with everything else zero. */
+function blank(order: Order, payload: Buffer | undefined): Buffer {
+  const { bytes, from } = order;
+  const namesEnd = namesEndOf(order);
+  const head = namesEnd - from - command.at.token;
+  const record = Buffer.allocUnsafe(at.token + head + (payload?.length ?? 0));
+  record.fill(0, 0, at.token);
+  bytes.copy(record, at.id, from + command.at.id, from + command.at.id + 32);
+  bytes.copy(record, at.token, from + command.at.token, namesEnd);
+  if (payload !== undefined) record.set(payload, at.token + head);
+  return record;
+}
+
+function beginLease(order: Order, record: Buffer): void {
+  const endsAtMs = order.nowMs + spanMsOf(order);
+  record.writeDoubleLE(endsAtMs, at.leaseEndsAtMs);
+  record.writeDoubleLE(endsAtMs + retentionMsOf(order), at.expiresAtMs);
+  if (record.readDoubleLE(at.updatedAtMs) === 0) record.writeDoubleLE(order.nowMs, at.updatedAtMs);
+}
+
+/** In doubt since its lease ended. How an earlier flight landed is no news any more. */
+function expired(record: Buffer): Buffer {
+  const next = withPayload(record, undefined);
+  next[at.state] = inDoubt;
+  next[at.cause] = leaseExpired;
+  record.copy(next, at.updatedAtMs, at.leaseEndsAtMs, at.leaseEndsAtMs + 8);
+  return next;
+}
+
+function finish(order: Order, record: Buffer, payload: Buffer | undefined): Buffer {
+  const next = withPayload(record, payload);
+  next[at.state] = hasFlag(order, command.isNotReplayable) ? notReplayable : completed;
+  next[at.cause] = next[at.causeBefore] = 0;
+  next.writeUInt16LE(order.bytes.readUInt16LE(order.from + command.at.detail), at.status);
+  next.writeDoubleLE(order.nowMs, at.updatedAtMs);
+  next.writeDoubleLE(order.nowMs + retentionMsOf(order), at.expiresAtMs);
+  return next;
+}
+
+function freed(record: Buffer, landing: Buffer | undefined): Buffer {
+  const next = withPayload(record, landing);
+  next[at.state] = free;
+  next[at.cause] = next[at.causeBefore] = 0;
+  return next;
+}
+
+/** Free, and no lease fits any more; stays for as long as it would have, so that a late owner hears `lost`. */
+function voided(record: Buffer): Buffer {
+  const next = freed(record, undefined);
+  next[at.flags]! |= isVoid;
+  return next;
+}
+
+function patched(record: Buffer, patch: (next: Buffer) => void): Buffer {
+  const next = Buffer.allocUnsafe(record.length);
+  record.copy(next);
+  patch(next);
+  return next;
+}
+
+function withPayload(record: Buffer, payload: Buffer | undefined): Buffer {
+  const head = payloadAt(record);
+  const next = Buffer.allocUnsafe(head + (payload?.length ?? 0));
+  record.copy(next, 0, 0, head);
+  if (payload !== undefined) next.set(payload, head);
+  return next;
+}
+
+function isOwner(order: Order, record: Buffer): boolean {
+  return (record[at.flags]! & isVoid) === 0 && equal(order.bytes, order.from + command.at.token, record, at.token, 16);
+}
+
+function isAfter(order: Order, record: Buffer): boolean {
+  return hasFlag(order, command.hasAfter) && equal(order.bytes, order.from + command.at.after, record, at.token, 8);
+}
+
+function hasFlag(order: Order, flag: number): boolean {
+  return (order.bytes[order.from + command.at.flags]! & flag) !== 0;
+}
+
+function spanMsOf(order: Order): number {
+  return order.bytes.readDoubleLE(order.from + command.at.spanMs);
+}
+
+function retentionMsOf(order: Order): number {
+  return order.bytes.readDoubleLE(order.from + command.at.retentionMs);
+}
+
+function namesEndOf({ bytes, from }: Order): number {
+  const routeLength = bytes.readUInt16LE(from + command.at.routeLength);
+  return from + command.at.names + routeLength + bytes.readUInt16LE(from + command.at.namespaceLength);
+}
+
+function payloadOf(order: Order): Buffer | undefined {
+  return hasFlag(order, command.hasPayload) ? order.bytes.subarray(namesEndOf(order), order.to) : undefined;
+}
+
+function equal(a: Buffer, aFrom: number, b: Buffer, bFrom: number, length: number): boolean {
+  for (let index = 0; index < length; index++) if (a[aFrom + index] !== b[bFrom + index]) return false;
+  return true;
+}
