@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Redis } from "ioredis";
 import type { Test } from "tap";
+import type { RedisConfig } from "../src/config/config.js";
 
 const script = fileURLToPath(new URL("../scripts/redis.mjs", import.meta.url));
 
@@ -39,6 +40,21 @@ export async function redisBinary(t: Test): Promise<string | undefined> {
     }
     return undefined;
   }
+}
+
+export function redisConfig(url: string, changes: Partial<RedisConfig> = {}): RedisConfig {
+  return {
+    type: "redis",
+    url,
+    sentinel: null,
+    cluster: null,
+    keyPrefix: "ig:",
+    commandTimeoutMs: 500,
+    waitReplicas: 0,
+    requireNoEviction: true,
+    locks: { nodes: [] },
+    ...changes,
+  };
 }
 
 /** `options` as on the command line: `["--appendonly", "yes", "--dir", folder]`. */
