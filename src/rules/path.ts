@@ -28,26 +28,21 @@ export function readPath(raw: string): ReadPath | RefusedPath {
   const defect = defectOf(raw);
   if (defect !== undefined) return refused(defect);
   const levels = levelsOf(normalise(raw));
-  for (const level of levels) {
-    if (level.includes("%00")) return refused("the path holds an encoded NUL");
-    if (overlong.test(level)) return refused("the path holds an overlong encoding");
-    if (dotSegment.test(level)) return refused("the path holds a dot segment");
-  }
-  if (levels.length > maxLevels) return refused(`the path is percent-encoded more than ${maxLevels - 1} times over`);
-  const first = levels[0]!;
-  const canonical = withoutParameters(first);
-  return {
-    kind: "path",
-    canonical,
-    doubtful: doubtOf(first, canonical),
-    variants: () => variantsOf(levels, canonical),
-  };
+  const refusal = refusalOf(levels);
+  if (refusal !== undefined) return refused(refusal);
+  const normal = levels[0]!;
+  const literal = withoutParameters(normal);
+  const canonical = dropTrailingSlash(literal);
+  const doubtful = doubtOf(normal, literal);
+  if (!odd.test(normal)) return { kind: "path", canonical, doubtful, variants: none };
+  if (raw.length > maxOddLength) return refused("the path is too long for all the ways in which it can be read");
+  return { kind: "path", canonical, doubtful, variants: () => variantsOf(levels, canonical) };
 }
 
 /** The canonical form of a route's pattern, or of one segment of it, which may hold letters beyond ASCII. */
 export function canonicalPattern(pattern: string): string {
   const octets = Buffer.from(pattern, "utf8").toString("latin1");
-  return withoutParameters(isWellEscaped(octets) ? normalise(octets) : octets);
+  return dropTrailingSlash(withoutParameters(isWellEscaped(octets) ? normalise(octets) : octets));
 }
 
 /**
@@ -76,15 +71,21 @@ export function decoded(text: string): string | undefined {
 /** A fourth level of escapes is not looked into. */
 const maxLevels = 3;
 
+/** Looking into every reading of a longer path would cost milliseconds. */
+const maxOddLength = 4096;
+
 const none: () => readonly string[] = () => [];
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
-const PERCENT = 0x25;
 
 /** Characters that stand for themselves whether escaped or not: unreserved ones, and delimiters without a meaning here. */
 const isNeutral: readonly boolean[] = Array.from({ length: 256 }, (_, code) =>
   /[A-Za-z0-9\-._~!$&'()*+,=:@]/.test(String.fromCharCode(code)),
+);
+
+const spelling: readonly string[] = isNeutral.map((neutral, code) =>
+  neutral ? String.fromCharCode(code) : `%${code.toString(16).toUpperCase().padStart(2, "0")}`,
 );
 
 function refused(detail: string): RefusedPath {
@@ -121,19 +122,11 @@ function isWellEscaped(text: string): boolean {
 
 /** One spelling for each octet. Every `%` of `text` begins an escape. */
 function normalise(text: string): string {
-  let normal = "";
-  for (let i = 0; i < text.length; i++) {
-    let code = text.charCodeAt(i);
-    const isEscaped = code === PERCENT;
-    if (isEscaped) {
-      code = Number.parseInt(text.slice(i + 1, i + 3), 16);
-      i += 2;
-    }
+  return text.replace(/%..|[^A-Za-z0-9\-._~!$&'()*+,=:@/;]/gs, (found) => {
+    const code = found.length === 1 ? found.charCodeAt(0) : Number.parseInt(found.slice(1), 16);
     // A raw slash divides segments and a raw semicolon begins parameters; escaped, they may or may not.
-    if (isNeutral[code] || (!isEscaped && (code === SLASH || code === 0x3b))) normal += String.fromCharCode(code);
-    else normal += `%${code < 16 ? "0" : ""}${code.toString(16).toUpperCase()}`;
-  }
-  return normal;
+    return spelling[code]!;
+  });
 }
 
 /** The path as somebody sees it who decodes once, twice, and so on, until no escape hides in an escape. */
@@ -146,21 +139,43 @@ function levelsOf(normal: string): string[] {
   return levels;
 }
 
-/** In any spelling: also before parameters, spaces or control characters, which some upstreams cut off. */
-const dotSegment = /(?:\/|%2F|%5C)\.{1,2}(?:%20|%[01][0-9A-F]|%7F)*(?:\/|%2F|%5C|;|%3B|$)/;
+/** In any spelling: also before parameters or spaces, which some upstreams cut off. */
+const dotSegment = /(?:\/|%2F|%5C)\.{1,2}(?:%20)*(?:\/|%2F|%5C|;|%3B|$)/;
 
 /** UTF-8 longer than need be, which a lax decoder turns into a dot or a slash. */
 const overlong = /%C[01]%[89AB]|%E0%[89]|%F0%8/;
 
-function doubtOf(normal: string, canonical: string): string | undefined {
-  if (normal.includes("%2F")) return "the path holds an encoded slash";
-  if (normal.includes("%5C")) return "the path holds an encoded backslash";
-  if (normal.includes("//") || canonical.includes("//")) return "the path holds an empty segment";
+/** Whether there is more than one reading. */
+const odd = /%2F|%5C|\/\/|;|%3B|%25[0-9A-F]{2}|%[01]|%7F|(?:\.|%20)(?:\/|$)/i;
+
+/** Why a path is refused on every route. */
+function refusalOf(levels: readonly string[]): string | undefined {
+  for (const level of levels) {
+    if (level.includes("%00")) return "the path holds an encoded NUL";
+    if (overlong.test(level)) return "the path holds an overlong encoding";
+    if (dotSegment.test(withoutControls(level))) return "the path holds a dot segment";
+  }
+  if (levels.length > maxLevels) return `the path is percent-encoded more than ${maxLevels} times over`;
+  // Slashes of two levels divide the path in too many ways to follow.
+  if (levels.slice(0, -1).some((level) => /%2F|%5C/.test(level))) {
+    return "the path holds an encoded slash beside what is encoded twice";
+  }
   return undefined;
 }
 
+function doubtOf(normal: string, literal: string): string | undefined {
+  if (normal.includes("%2F")) return "the path holds an encoded slash";
+  if (normal.includes("%5C")) return "the path holds an encoded backslash";
+  return literal.includes("//") ? "the path holds an empty segment" : undefined;
+}
+
+/** Parsers of URLs drop some of these wherever they stand. */
+function withoutControls(normal: string): string {
+  return normal.replace(/%(?:[01][0-9A-F]|7F)/g, "");
+}
+
 function withoutParameters(normal: string): string {
-  return dropTrailingSlash(normal.includes(";") ? normal.replace(/;[^/]*/g, "") : normal);
+  return normal.includes(";") ? normal.replace(/;[^/]*/g, "") : normal;
 }
 
 function dropTrailingSlash(path: string): string {
@@ -168,32 +183,31 @@ function dropTrailingSlash(path: string): string {
 }
 
 /**
- * Every combination of: decoded again or not, `%2f` and `%5c` divide segments or not, endings that file systems and
- * anchored patterns overlook are there or not, empty segments are merged or not.
+ * Every combination of: decoded again or not, `%2f` and `%5c` divide segments or not, parameters and whatever file systems,
+ * anchored patterns and parsers of URLs overlook are taken off before that, after it or not at all, empty segments are
+ * merged or not.
  */
 function variantsOf(levels: readonly string[], canonical: string): readonly string[] {
-  const found = new Set<string>();
-  for (const level of levels) {
-    for (const slashed of either(level, "%2F")) {
-      for (const divided of either(slashed, "%5C")) {
-        for (const path of [withoutParameters(divided), withoutEndings(divided)]) {
-          found.add(path);
-          if (path.includes("//")) found.add(dropTrailingSlash(path.replace(/\/{2,}/g, "/")));
-        }
-      }
-    }
-  }
-  found.delete(canonical);
-  return [...found];
+  const bare = (path: string) => [withoutParameters(path), withoutEndings(path)];
+  let found: ReadonlySet<string> = new Set(levels);
+  found = each(found, (path) => [path, ...bare(path)]);
+  found = each(found, (path) => [path, path.replaceAll("%2F", "/")]);
+  found = each(found, (path) => [path, path.replaceAll("%5C", "/")]);
+  found = each(found, bare);
+  found = each(found, (path) => [path, path.replace(/\/{2,}/g, "/")]);
+  found = each(found, (path) => [dropTrailingSlash(path)]);
+  return [...found].filter((path) => path !== canonical);
 }
 
-function either(text: string, escaped: string): readonly string[] {
-  return text.includes(escaped) ? [text, text.replaceAll(escaped, "/")] : [text];
+function each(paths: ReadonlySet<string>, readings: (path: string) => readonly string[]): ReadonlySet<string> {
+  const all = new Set<string>();
+  for (const path of paths) for (const reading of readings(path)) all.add(reading);
+  return all;
 }
 
-/** Cut at an encoded semicolon too, and without the dots, spaces and control characters that end a segment. */
+/** Cut at an encoded semicolon too, without control characters, and without the dots and spaces that end a segment. */
 function withoutEndings(normal: string): string {
-  const segments = normal.split("/");
+  const segments = withoutControls(normal).split("/");
   for (let i = 0; i < segments.length; i++) {
     let segment = segments[i]!;
     const cut = segment.search(/;|%3B/);
@@ -202,9 +216,9 @@ function withoutEndings(normal: string): string {
     for (let before = -1; before !== end; ) {
       before = end;
       if (segment.charCodeAt(end - 1) === DOT) end--;
-      else if (/^%(?:20|[01][0-9A-F]|7F)$/.test(segment.slice(Math.max(end - 3, 0), end))) end -= 3;
+      else if (segment.endsWith("%20", end)) end -= 3;
     }
     segments[i] = segment.slice(0, end);
   }
-  return dropTrailingSlash(segments.join("/"));
+  return segments.join("/");
 }
