@@ -1,4 +1,15 @@
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from "yaml";
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+} from "yaml";
 import { type Env, expand } from "./expand.js";
 import { type Findings, type Place, under } from "./findings.js";
 
@@ -34,7 +45,7 @@ export interface BrokenTree {
 const maxNodes = 100_000;
 const maxDepth = 32;
 
-/** `undefined`: not YAML, and why is told. */
+/** `undefined`: nothing to look into, and why is told. */
 export function parseTree(text: string, env: Env, findings: Findings): Tree | undefined {
   const lines = new LineCounter();
   const document = parseDocument(text, {
@@ -44,10 +55,13 @@ export function parseTree(text: string, env: Env, findings: Findings): Tree | un
     uniqueKeys: false,
     stringKeys: true,
     resolveKnownTags: false,
-    logLevel: "silent",
+    // Not `silent`: that would let a second document pass unnoticed.
+    logLevel: "error",
   });
   if (reportSyntax(document, text, lines, findings)) return undefined;
-  return new Walk(document, lines, env, findings).tree(document.contents, "", { line: 1, column: 1 });
+  const walk = new Walk(document, lines, env, findings);
+  const tree = walk.tree(document.contents, "", { line: 1, column: 1 });
+  return walk.isTooLarge ? undefined : tree;
 }
 
 function reportSyntax(document: Document.Parsed, text: string, lines: LineCounter, findings: Findings): boolean {
@@ -80,6 +94,7 @@ function placeAt(lines: LineCounter, offset: number): Place {
 class Walk {
   #nodes = 0;
   #depth = 0;
+  readonly #targets = new Map<Alias, Node | undefined>();
 
   constructor(
     private readonly document: Document.Parsed,
@@ -88,13 +103,17 @@ class Walk {
     private readonly findings: Findings,
   ) {}
 
+  get isTooLarge(): boolean {
+    return this.#nodes > maxNodes;
+  }
+
   /** `fallback` is where a value stands that is not written: at its key. */
   tree(node: Node | null, path: string, fallback: Place): Tree {
     const at = this.#place(node, fallback);
     this.findings.place(path, at);
-    if (this.#nodes > maxNodes) return { kind: "broken", at };
+    if (this.isTooLarge) return { kind: "broken", at };
     this.#nodes += 1;
-    if (this.#nodes > maxNodes) return this.#broken(path, at, "grows too large here, through its aliases");
+    if (this.isTooLarge) return this.#broken(path, at, "grows too large here, through its aliases");
     if (this.#depth >= maxDepth) return this.#broken(path, at, "is nested too deeply");
     this.#depth += 1;
     const tree = this.#inner(node, path, at);
@@ -104,9 +123,9 @@ class Walk {
 
   #inner(node: Node | null, path: string, at: Place): Tree {
     if (isAlias(node)) {
-      const target = node.resolve(this.document);
+      const target = this.#target(node);
       if (target === undefined) return this.#broken(path, at, `*${node.source} refers to an anchor that is not there`);
-      return this.tree(target as Node, path, at);
+      return this.tree(target, path, at);
     }
     if (isMap(node)) return this.#map(node.items as Pair<Node, Node | null>[], path, at);
     if (isSeq(node)) {
@@ -114,6 +133,12 @@ class Walk {
       return { kind: "list", at, items };
     }
     return this.#scalar(node, path, at);
+  }
+
+  /** Looked for once: the library searches the whole document each time. */
+  #target(alias: Alias): Node | undefined {
+    if (!this.#targets.has(alias)) this.#targets.set(alias, alias.resolve(this.document));
+    return this.#targets.get(alias);
   }
 
   #map(pairs: readonly Pair<Node, Node | null>[], path: string, at: Place): Tree {

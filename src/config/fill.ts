@@ -56,12 +56,16 @@ function filledFields(
   );
 }
 
-/** Defaults are written as an operator would, and go the same way. */
+const usualValues = new WeakMap<Shape, unknown>();
+
+/** Defaults are written as an operator would, and go the same way, once. */
 export function usualValue(shape: Shape, path: string): unknown {
+  if (usualValues.has(shape)) return usualValues.get(shape);
   const findings = new Findings("schema");
   const value = read(shape, treeOf(shape.default), path, { findings, secretFile: refuse });
   const [mistake] = findings.mistakes;
   if (mistake !== undefined) throw new Error(`the default of ${path}: ${mistake.message}`);
+  usualValues.set(shape, value);
   return value;
 }
 

@@ -23,7 +23,13 @@ export function under(path: string, step: string | number): string {
   return path === "" ? step : `${path}.${step}`;
 }
 
-/** `a.b[0].c` → `a.b[0]` → `a.b` → `a` → "". */
+/** `a.b[0].c` → `a.b[0]`, `a.b`, `a`; the document as a whole is above nothing. */
+function aboveOf(path: string): readonly string[] {
+  const above: string[] = [];
+  for (let at = parentOf(path); at !== ""; at = parentOf(at)) above.push(at);
+  return above;
+}
+
 function parentOf(path: string): string {
   return path.replace(/(\.[\w$-]+|\[(\d+|"(?:[^"\\]|\\.)*")\]|^[\w$-]+)$/, "");
 }
@@ -34,6 +40,10 @@ export class Findings {
   readonly #places = new Map<string, Place>();
   readonly #mistakes = new Map<string, Mistake>();
   readonly #warnings = new Map<string, Mistake>();
+  /** Paths with a mistake of their own. */
+  readonly #wrong = new Set<string>();
+  /** Those, and every path above them. */
+  readonly #touched = new Set<string>();
 
   constructor(file: string) {
     this.#file = file;
@@ -47,8 +57,11 @@ export class Findings {
     return this.#places.has(path);
   }
 
+  /** At the setting's value, or at the nearest thing around it that is written. */
   mistake(path: string, message: string, place: Place = this.placeOf(path)): void {
     record(this.#mistakes, { file: this.#file, ...place, path: path === "" ? "(document)" : path, message });
+    this.#wrong.add(path);
+    for (const touched of [path, ...aboveOf(path)]) this.#touched.add(touched);
   }
 
   warning(path: string, message: string): void {
@@ -57,8 +70,7 @@ export class Findings {
 
   /** Whether these settings may be compared with others: nothing wrong was found in, below or above them. */
   isSound(...paths: readonly string[]): boolean {
-    const wrong = [...this.#mistakes.values()];
-    return paths.every((path) => !wrong.some((m) => isWithin(m.path, path) || isWithin(path, m.path)));
+    return paths.every((path) => !this.#touched.has(path) && !aboveOf(path).some((above) => this.#wrong.has(above)));
   }
 
   get mistakes(): readonly Mistake[] {
@@ -71,7 +83,7 @@ export class Findings {
 
   /** Of the value, or of the nearest thing around it that is written. */
   placeOf(path: string): Place {
-    for (let at = path; at !== ""; at = parentOf(at)) {
+    for (const at of [path, ...aboveOf(path)]) {
       const place = this.#places.get(at);
       if (place !== undefined) return place;
     }
@@ -82,10 +94,6 @@ export class Findings {
 /** A mistake in `defaults`, or behind an alias, is met once for each route that inherits it, and told once. */
 function record(all: Map<string, Mistake>, mistake: Mistake): void {
   all.set(formatMistake(mistake), mistake);
-}
-
-function isWithin(path: string, ancestor: string): boolean {
-  return path === ancestor || path.startsWith(`${ancestor}.`) || path.startsWith(`${ancestor}[`);
 }
 
 function inOrder(all: ReadonlyMap<string, Mistake>): Mistake[] {

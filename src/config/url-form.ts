@@ -20,7 +20,7 @@ export function httpUrl(value: string): URL | string {
   if (!/^https?:\/\//i.test(value)) {
     const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(value)?.[1];
     if (scheme !== undefined) return `${expected}, got one with ${scheme}://`;
-    const bare = URL.canParse(`http://${value}`) && !/[\s@]/.test(value) && value !== "";
+    const bare = URL.canParse(`http://${value}`) && /^[\w[][^\s@]*$/.test(value);
     return `${expected}${bare ? `; did you mean http://${value}?` : ""}`;
   }
   if (/[\s\\]/.test(value) || !URL.canParse(value)) return expected;

@@ -54,15 +54,16 @@ function checkNames(routes: readonly RouteSettings[], findings: Findings): void 
 
 /** Two routes that take the very same requests: which one would win is anybody's guess. */
 function checkOverlaps(routes: readonly RouteSettings[], findings: Findings): void {
+  const byPattern = new Map<string, number[]>();
   for (const [index, route] of routes.entries()) {
-    const match = `routes[${index}].match`;
-    if (!findings.isSound(match)) continue;
-    const first = routes.findIndex(
-      (other, at) => at < index && meet(other, route) && findings.isSound(`routes[${at}].match`),
-    );
-    if (first === -1) continue;
+    if (!findings.isSound(`routes[${index}].match`)) continue;
+    const pattern = patternOf(route);
+    const others = byPattern.get(pattern) ?? [];
+    byPattern.set(pattern, [...others, index]);
+    const first = others.find((other) => shareMethod(routes[other]!, route));
+    if (first === undefined) continue;
     const message = `takes the same requests as routes[${first}] "${routes[first]?.name}"${onLine(findings, first)}`;
-    findings.mistake(`${match}.path`, message);
+    findings.mistake(`routes[${index}].match.path`, message);
   }
 }
 
@@ -70,16 +71,15 @@ function onLine(findings: Findings, index: number): string {
   return ` (line ${findings.placeOf(`routes[${index}]`).line})`;
 }
 
-/** The router settles the rest: a host before every host, named methods before every method, letter case before none. */
-function meet(a: RouteSettings, b: RouteSettings): boolean {
-  if (a.match.host?.toLowerCase() !== b.match.host?.toLowerCase()) return false;
-  if (a.match.caseSensitive !== b.match.caseSensitive || canonicalPath(a) !== canonicalPath(b)) return false;
-  const [ofA, ofB] = [methodsOf(a), methodsOf(b)];
-  return ofA === null || ofB === null ? ofA === ofB : ofA.some((method) => ofB.includes(method));
+/** Equal for routes that the router cannot tell apart by anything but their methods. */
+function patternOf({ match: { host, path, caseSensitive } }: RouteSettings): string {
+  return JSON.stringify([host?.toLowerCase(), caseSensitive, canonicalPattern(path, caseSensitive)]);
 }
 
-function canonicalPath({ match }: RouteSettings): string {
-  return canonicalPattern(match.path, match.caseSensitive);
+/** A route that names its methods goes before one that takes all of them, so these two do not compete. */
+function shareMethod(a: RouteSettings, b: RouteSettings): boolean {
+  const [ofA, ofB] = [methodsOf(a), methodsOf(b)];
+  return ofA === null || ofB === null ? ofA === ofB : ofA.some((method) => ofB.includes(method));
 }
 
 /** `null`: every method. */
