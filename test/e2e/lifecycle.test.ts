@@ -23,27 +23,33 @@ function settings(routes: readonly string[], more: Settings = {}): Settings {
   return { ...more, routes: routes.map(routeOf) };
 }
 
+function isRefused(port: number): Promise<boolean> {
+  return RawClient.connect(port).then(
+    (client) => {
+      client.hangUp();
+      return false;
+    },
+    () => true,
+  );
+}
+
 t.test("SIGTERM: running calls finish and are stored, waiters are answered, then exit 0", async (t) => {
   const gateway = await Gateway.start(t, settings(["drain"]));
+  upstream.on("/drain", answer(201, "at once"));
+  const idle = await RawClient.connect(gateway.port);
+  idle.write("POST /drain HTTP/1.1\r\nHost: x\r\nIdempotency-Key: idle\r\nContent-Length: 0\r\n\r\n");
+  t.equal((await idle.response()).status, 201);
   const gate = new Gate();
   upstream.on("/drain", gate.before(answer(201, "finished")));
-  const idle = await RawClient.connect(gateway.port);
   const first = post(`${gateway.url}/drain`, { key: "k" });
+  const gone = send(`${gateway.url}/drain`, { key: "hangs-up" });
+  await upstream.arrived("/drain", 3);
   const waiting = post(`${gateway.url}/drain`, { key: "k" });
-  const gone = send(`${gateway.url}/drain`, { key: "hangs up".replace(" ", "-") });
-  await upstream.arrived("/drain", 2);
   await gateway.waiters(1);
   gone.hangUp();
   gateway.process.signal("SIGTERM");
   await gateway.until("readyz 503", async () => (await gateway.readiness()) === 503);
-  await gateway.until("no new connection is taken", async () =>
-    RawClient.connect(gateway.port)
-      .then(
-        (client) => client.hangUp() as undefined,
-        () => true,
-      )
-      .then((refused) => refused === true),
-  );
+  await gateway.until("no new connection is taken", () => isRefused(gateway.port));
   await idle.ended();
   t.ok(gateway.process.isRunning, "it waits for its calls");
   gate.open();
@@ -54,7 +60,18 @@ t.test("SIGTERM: running calls finish and are stored, waiters are answered, then
   for (const key of ["k", "hangs-up"]) {
     t.match(await post(`${gateway.url}/drain`, { key }), { status: 201, text: "finished", isReplayed: true });
   }
-  t.equal(upstream.count("/drain"), 2);
+  t.equal(upstream.count("/drain"), 3);
+});
+
+t.test("a connection on which nothing was ever sent does not hold up a drain", async (t) => {
+  const gateway = await Gateway.start(t, settings(["silent"]));
+  const silent = await RawClient.connect(gateway.port);
+  // Connections are accepted in turn: once this one is answered, the silent one is open.
+  t.equal((await post(`${gateway.url}/silent`, { key: "k" })).status, 201);
+  const beganMs = performance.now();
+  t.same(await gateway.stop(), { code: 0, signal: null });
+  await silent.ended();
+  t.ok(performance.now() - beganMs < 10_000, "drainTimeout is 30 s");
 });
 
 t.test("what outlasts drainTimeout is left in doubt, and those who wait are told so", async (t) => {
@@ -156,7 +173,7 @@ t.test("what keeps it from starting is told in one plain line, with the right ex
     await writeFile(join(folder, name), text);
     return name;
   };
-  const routes = `routes: [{ name: a, upstream: { url: "${upstream.url}" } }]`;
+  const routes = `routes: [{ name: a, match: { path: /a }, upstream: { url: "${upstream.url}" } }]`;
   const noRedis = await file(
     "no-redis.yaml",
     `server: { port: ${free[0]} }\nadmin: { port: ${free[1]} }\nstore: { type: redis, url: "redis://127.0.0.1:${free[2]}" }\n${routes}\n`,

@@ -183,12 +183,12 @@ export function answer(status: number, body: string | Buffer = "", headers: Reco
 /** Carried out, then cut off with a reset. */
 export const resetAfter: Behaviour = ({ socket }) => socket.resetAndDestroy();
 
-/** These octets, then the end of the connection (`fin`), its reset (`rst`), or neither. */
-export function octets(text: string, end: "fin" | "rst" | "open" = "open"): Behaviour {
+/** These octets, and then the end of the connection: node does not know that this request was answered. */
+export function octets(text: string, end: "fin" | "rst" = "fin"): Behaviour {
   return ({ socket }) => {
     socket.write(Buffer.from(text, "latin1"), () => {
       if (end === "fin") socket.end();
-      if (end === "rst") socket.resetAndDestroy();
+      else socket.resetAndDestroy();
     });
   };
 }
