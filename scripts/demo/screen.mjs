@@ -2,9 +2,9 @@
 
 const isPlain = !process.stdout.isTTY || Boolean(process.env.NO_COLOR) || process.env.TERM === "dumb";
 const width = Math.min(100, Math.max(80, process.stdout.columns ?? 96));
-const rowsWidth = 12;
-const backWidth = Math.floor((width - rowsWidth - 5) / 2);
-const sentWidth = width - rowsWidth - backWidth - 5;
+const rowsWidth = 8;
+const backWidth = Math.floor((width - rowsWidth - 6) * 0.45);
+const sentWidth = width - rowsWidth - backWidth - 6;
 
 const style = (open, close) => (text) => (isPlain ? text : `\x1b[${open}m${text}\x1b[${close}m`);
 const bold = style(1, 22);
@@ -52,7 +52,7 @@ export function row({ sent, back, ledger, wrong }) {
   const mark = wrong.length === 0 ? green("✓") : red("✗");
   for (let at = 0; at < Math.max(...cells.map((cell) => cell.length)); at++) {
     const [left = "", middle = "", right = ""] = cells.map((cell) => cell[at]);
-    const text = `${left.padEnd(sentWidth)} ${middle.padEnd(backWidth)} ${right}`;
+    const text = `${left.padEnd(sentWidth)} ${middle.padEnd(backWidth)} ${bold(right)}`;
     print(`  ${at === 0 ? mark : " "} ${text}`);
   }
   for (const line of wrong) print(`    ${red(line)}`);
