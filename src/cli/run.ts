@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { check } from "./check.js";
+import { doctor } from "./doctor.js";
 import { explain } from "./explain.js";
 import { healthcheck } from "./healthcheck.js";
 import type { Io } from "./io.js";
@@ -14,6 +15,7 @@ const commands: Readonly<Record<string, Command>> = {
   check,
   explain,
   schema,
+  doctor,
   records,
   healthcheck,
 };
@@ -24,6 +26,7 @@ const usage = `usage: idempotency-gateway COMMAND [OPTION]…
   check        find every mistake in a configuration file
   explain      show what would become of a request, without sending it
   schema       print the JSON Schema of the configuration file
+  doctor       connect to the store and the upstreams, and say what is unsafe
   records      list, show, delete and resolve records through the admin port
   healthcheck  ask a running gateway whether it is ready
 

@@ -1,0 +1,27 @@
+import { accessSync, constants, existsSync, statfsSync } from "node:fs";
+import { dirname } from "node:path";
+import type { EmbeddedConfig } from "../../config/config.js";
+import type { Finding } from "../finding.js";
+
+const wantedFreeBytes = 1024 ** 3;
+
+/** Looks at the folder without opening it: a gateway may be at work there. */
+export function examineEmbedded({ path }: EmbeddedConfig): Finding[] {
+  let folder = path;
+  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch {
+    return [{ check: "data folder", state: "unsafe", detail: `${folder} cannot be written by this user` }];
+  }
+  const { bavail, bsize } = statfsSync(folder);
+  const freeBytes = bavail * bsize;
+  return [
+    { check: "data folder", state: "ok", detail: folder === path ? path : `${path} will be made` },
+    {
+      check: "free disk space",
+      state: freeBytes < wantedFreeBytes ? "warning" : "ok",
+      detail: `${(freeBytes / 1024 ** 3).toFixed(1)} GiB`,
+    },
+  ];
+}

@@ -1,0 +1,88 @@
+import type { Redis } from "ioredis";
+import type { RedisConfig } from "../../config/config.js";
+import type { Finding } from "../finding.js";
+import { connectRedis } from "./connect.js";
+import { inspectRedis, objection, type RedisFacts } from "./preflight.js";
+
+const startTimeoutMs = 5_000;
+const trips = 20;
+/** Claims carry a deadline by the server's clock; a skew is measured and bridged, a large one says something else is wrong. */
+const largeSkewMs = 1_000;
+
+/** Connects, and says what an operator should know before money depends on this server. */
+export async function examineRedis(config: RedisConfig): Promise<Finding[]> {
+  const quiet = { onTrouble: () => {}, onRecovery: () => {} };
+  let connection: Awaited<ReturnType<typeof connectRedis>>;
+  try {
+    connection = await connectRedis(config, quiet, startTimeoutMs);
+  } catch (error) {
+    return [{ check: "redis connection", state: "unsafe", detail: (error as Error).message }];
+  }
+  try {
+    return [...(await examineServer(connection.client, config)), ...(await examineTime(connection.client, config))];
+  } finally {
+    await connection.close();
+  }
+}
+
+async function examineServer(client: Redis, config: RedisConfig): Promise<Finding[]> {
+  let facts: RedisFacts;
+  try {
+    facts = await inspectRedis(client);
+  } catch (error) {
+    const state = config.requireNoEviction ? "unsafe" : "warning";
+    return [{ check: "redis settings", state, detail: `INFO is not permitted: ${(error as Error).message}` }];
+  }
+  const refusal = objection(facts, true);
+  return [
+    { check: "redis version", state: "ok", detail: `${facts.product} ${facts.version}, ${facts.role}` },
+    refusal === undefined
+      ? { check: "redis eviction", state: "ok", detail: `${facts.evictionPolicy}: nothing is dropped to make room` }
+      : { check: "redis eviction", state: "unsafe", detail: `the server ${refusal}` },
+    facts.hasAppendOnlyFile
+      ? { check: "redis persistence", state: "ok", detail: "append-only file is on" }
+      : {
+          check: "redis persistence",
+          state: "unsafe",
+          detail: "append-only file is off: a restart forgets claims and responses, and requests may run again",
+        },
+    examineReplicas(facts, config),
+  ];
+}
+
+function examineReplicas({ connectedReplicas }: RedisFacts, { waitReplicas }: RedisConfig): Finding {
+  const detail = `${connectedReplicas} connected, ${waitReplicas} asked to confirm each claim`;
+  if (connectedReplicas < waitReplicas) return { check: "redis replicas", state: "unsafe", detail };
+  const isUnwatched = connectedReplicas > 0 && waitReplicas === 0;
+  return {
+    check: "redis replicas",
+    state: isUnwatched ? "warning" : "ok",
+    detail: isUnwatched ? `${detail}: a failover may forget acknowledged claims` : detail,
+  };
+}
+
+async function examineTime(client: Redis, { commandTimeoutMs }: RedisConfig): Promise<Finding[]> {
+  const takenMs: number[] = [];
+  let skewMs = 0;
+  for (let i = 0; i < trips; i++) {
+    const begunMs = performance.now();
+    const [seconds, micros] = await client.time();
+    takenMs.push(performance.now() - begunMs);
+    skewMs = Number(seconds) * 1000 + Number(micros) / 1000 - (Date.now() - (takenMs[i] as number) / 2);
+  }
+  takenMs.sort((a, b) => a - b);
+  const median = takenMs[trips / 2] as number;
+  const worst = takenMs[trips - 1] as number;
+  return [
+    {
+      check: "redis round trip",
+      state: worst > commandTimeoutMs / 2 ? "warning" : "ok",
+      detail: `${median.toFixed(2)} ms median, ${worst.toFixed(2)} ms worst of ${trips}; commandTimeout is ${commandTimeoutMs} ms`,
+    },
+    {
+      check: "clock skew",
+      state: Math.abs(skewMs) > largeSkewMs ? "warning" : "ok",
+      detail: `the server's clock is ${Math.abs(skewMs).toFixed(0)} ms ${skewMs < 0 ? "behind" : "ahead of"} this host's`,
+    },
+  ];
+}
