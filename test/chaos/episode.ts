@@ -23,6 +23,7 @@ export interface EpisodeResult {
 
 /** Keys that live at the same time. */
 const atOnce = 24;
+const refusedPauseMs = 60;
 
 /** Some hundred histories against one set of gateways and one store, then a look at how each of them ended. */
 export async function runEpisode(options: EpisodeOptions): Promise<EpisodeResult> {
@@ -106,13 +107,20 @@ function isSettled({ result }: Asked): boolean {
 }
 
 async function ask(rig: Rig, actor: Actor, history: History, turn: Try): Promise<Asked> {
-  const gateway = Math.floor(turn.gateway * rig.gateways.length);
-  const atMs = rig.now();
-  const { reply } = send(`${rig.gateways[gateway]?.url}/${history.route}`, {
-    key: history.key,
-    body: JSON.stringify({ variant: actor.variant }),
-    timeoutMs: turn.patienceMs,
-  });
-  const result = await reply.then(seen, (error: Error) => ({ kind: "nothing" as const, why: error.message }));
-  return { client: actor.name, gateway, variant: actor.variant, atMs, endedAtMs: rig.now(), result };
+  let gateway = Math.floor(turn.gateway * rig.gateways.length);
+  for (;;) {
+    const atMs = rig.now();
+    const { reply } = send(`${rig.gateways[gateway]?.url}/${history.route}`, {
+      key: history.key,
+      body: JSON.stringify({ variant: actor.variant }),
+      timeoutMs: turn.patienceMs,
+    });
+    const result = await reply.then(seen, (error: Error) => ({ kind: "nothing" as const, why: error.message }));
+    const asked = { client: actor.name, gateway, variant: actor.variant, atMs, endedAtMs: rig.now(), result };
+    // Nobody is there, as a load balancer would have seen: that was no try.
+    const isRefused = result.kind === "nothing" && /ECONNREFUSED/.test(result.why);
+    if (!isRefused || rig.hasFailed) return asked;
+    gateway = (gateway + 1) % rig.gateways.length;
+    await sleep(refusedPauseMs);
+  }
 }

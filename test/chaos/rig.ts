@@ -18,6 +18,8 @@ export interface RigOptions {
 /** Gateways that share one store, and the ledger behind them; each can be harmed, and everything made whole again. */
 export class Rig {
   readonly faults: Fault[] = [];
+  /** Something did not come back; `whole` tells what. */
+  hasFailed = false;
   readonly ledger: Ledger;
   readonly gateways: Gateway[] = [];
   redis: RedisServer | undefined;
@@ -151,7 +153,9 @@ export class Rig {
       this.#healing.delete(healing);
     });
     // Told by `whole`; until then it is no unhandled one.
-    healing.catch(() => {});
+    healing.catch(() => {
+      this.hasFailed = true;
+    });
     this.#healing.add(healing);
   }
 }
