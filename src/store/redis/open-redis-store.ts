@@ -1,7 +1,8 @@
 import { Redis } from "ioredis";
 import type { RedisConfig } from "../../config/config.js";
+import type { RecordKey } from "../../model.js";
 import { Breaker } from "./breaker.js";
-import { connectRedis, placeOf, redisOptions } from "./connect.js";
+import { connectRedis, placeOf, type RecordRedis, redisOptions } from "./connect.js";
 import { KeyNames } from "./keys.js";
 import { inspectRedis, objection } from "./preflight.js";
 import { RedisStore } from "./redis-store.js";
@@ -23,7 +24,7 @@ export async function openRedisStore(config: RedisConfig, hooks: RedisHooks): Pr
   const { onTrouble, onRecovery = () => {}, startTimeoutMs = 5_000 } = hooks;
   const { client, close } = await connectRedis(config, { onTrouble, onRecovery }, startTimeoutMs);
   const inspect = async () => {
-    const reason = await reasonAgainst(client, config.requireNoEviction);
+    const reason = (await reasonAgainst(client, config.requireNoEviction)) ?? (await refusedRight(client, names));
     return reason === undefined ? undefined : `Redis at ${place} ${reason}`;
   };
   const refusal = await inspect();
@@ -70,12 +71,27 @@ export async function openRedisStore(config: RedisConfig, hooks: RedisHooks): Pr
   return store;
 }
 
-async function reasonAgainst(client: Redis, requireNoEviction: boolean): Promise<string | undefined> {
+async function reasonAgainst(client: RecordRedis, requireNoEviction: boolean): Promise<string | undefined> {
   try {
-    return objection(await inspectRedis(client), requireNoEviction);
+    const reason = objection(await inspectRedis(client), requireNoEviction);
+    if (reason !== undefined) return reason;
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith("NOPERM")) throw error;
-    if (!requireNoEviction) return undefined;
-    return "does not permit INFO, so nobody can see whether it may evict records. Permit it (ACL: +info), or do without the check with store.requireNoEviction: false";
+    if (requireNoEviction) return infoDenied;
+  }
+  return undefined;
+}
+
+/** Tries a script on a record that cannot be there: what the user may not do is better known now than at a claim. */
+async function refusedRight(client: RecordRedis, names: KeyNames): Promise<string | undefined> {
+  try {
+    await client.peekBuffer(names.record("0".repeat(64) as RecordKey), "0");
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith("NOPERM")) throw error;
+    return `refuses what the store needs: ${error.message}`;
   }
 }
+
+const infoDenied =
+  "does not permit INFO, so nobody can see whether it may evict records. Permit it (ACL: +info), or do without the check with store.requireNoEviction: false";
