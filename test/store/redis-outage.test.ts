@@ -9,7 +9,9 @@ import { openRedisStore } from "../../src/store/redis/open-redis-store.js";
 import { freePort, type RedisServer, redisBinary, redisConfig, startRedis } from "../redis-server.js";
 import { answer, asking, hour, leaseMs, leaseOn, newKey, origin, refusal, retentionMs } from "./contract-material.js";
 
-const commandTimeoutMs = 300;
+/** Long, so that a busy machine is not taken for a broken server, but where it is the timeout that is tested. */
+const commandTimeoutMs = 10_000;
+const shortly = { commandTimeoutMs: 600 };
 
 /** A store whose news are kept, in order, and can be waited for. */
 async function openOn(t: Test, url: string, changes: Parameters<typeof redisConfig>[1] = {}) {
@@ -41,7 +43,7 @@ async function failure(promise: Promise<unknown>): Promise<StoreUnavailableError
 
 async function frozen(server: RedisServer): Promise<void> {
   await t.test("a claim that a frozen server did not answer is never carried out later", async (t) => {
-    const { store, news } = await openOn(t, server.url);
+    const { store, news } = await openOn(t, server.url, shortly);
     const lease = leaseOn(newKey());
     server.freeze();
     const error = await failure(store.claim(asking(lease)));
@@ -58,7 +60,7 @@ async function frozen(server: RedisServer): Promise<void> {
   });
 
   await t.test("a server that does not answer is given up on after three timeouts, until it does", async (t) => {
-    const { store, news, until } = await openOn(t, server.url);
+    const { store, news, until } = await openOn(t, server.url, shortly);
     const lease = leaseOn(newKey());
     await store.claim(asking(lease));
     server.freeze();
@@ -182,7 +184,7 @@ async function answersLost(server: RedisServer): Promise<void> {
   for (const end of ["is late", "never comes"]) {
     await t.test(`a claim that was carried out, but whose answer ${end}, can be withdrawn`, async (t) => {
       const proxy = await lossyProxy(t, server.port);
-      const { store, until } = await openOn(t, proxy.url);
+      const { store, until } = await openOn(t, proxy.url, shortly);
       const key = newKey();
       const [first, lost] = [leaseOn(key), leaseOn(key)];
       await store.claim(asking(first));
