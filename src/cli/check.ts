@@ -1,29 +1,23 @@
 import { parseArgs } from "node:util";
 import { formatMistake } from "../config/findings.js";
 import { loadConfig } from "../config/load.js";
+import type { Io } from "./io.js";
 
-export interface CheckIo {
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly cwd: string;
-}
-
-export const checkUsage = `usage: idempotency-gateway check --config FILE
+const usage = `usage: idempotency-gateway check --config FILE
 
 Reads the configuration file without running anything. Every mistake is one line: FILE:LINE:COL path: message.
 Exits with 0 when there is none, and with 1 when there are some.
 `;
 
 /** Findings are what this command is asked for, so they go to stdout. The number is the exit code. */
-export function check(args: readonly string[], io: CheckIo): number {
+export function check(args: readonly string[], io: Io): number {
   const parsed = parseCheckArgs(args);
   if (parsed.kind === "help") {
-    io.stdout.write(checkUsage);
+    io.stdout.write(usage);
     return 0;
   }
   if (parsed.kind === "bad") {
-    io.stderr.write(`check: ${parsed.message}\n\n${checkUsage}`);
+    io.stderr.write(`check: ${parsed.message}\n\n${usage}`);
     return 2;
   }
   const { file } = parsed;

@@ -1,5 +1,5 @@
 import { jsonSchema } from "../config/json-schema.js";
-import type { CheckIo } from "./check.js";
+import type { Io } from "./io.js";
 
 const usage = `usage: idempotency-gateway schema
 
@@ -7,7 +7,7 @@ Prints the JSON Schema of the configuration file, for editors.
 `;
 
 /** The number is the exit code. */
-export function schema(args: readonly string[], io: Pick<CheckIo, "stdout" | "stderr">): number {
+export function schema(args: readonly string[], io: Pick<Io, "stdout" | "stderr">): number {
   if (args.some((arg) => arg === "--help" || arg === "-h")) {
     io.stdout.write(usage);
     return 0;

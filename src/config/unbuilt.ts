@@ -2,7 +2,7 @@ import type { Findings } from "./findings.js";
 import type { Settings } from "./schema.js";
 
 /** What the schema knows and the product does not do yet. An entry is removed when its room is built. */
-const unbuilt: readonly { readonly path: string; readonly isUsed: (settings: Settings) => boolean }[] = [
+export const unbuilt: readonly { readonly path: string; readonly isUsed: (settings: Settings) => boolean }[] = [
   { path: "store.sentinel", isUsed: ({ store }) => store.type === "redis" && store.sentinel !== undefined },
   { path: "store.cluster", isUsed: ({ store }) => store.type === "redis" && store.cluster !== undefined },
   { path: "store.waitReplicas", isUsed: ({ store }) => store.type === "redis" && store.waitReplicas > 0 },

@@ -9,6 +9,7 @@ import { usualValue } from "../../src/config/fill.js";
 import { Findings, under } from "../../src/config/findings.js";
 import { jsonSchema } from "../../src/config/json-schema.js";
 import { loadConfig } from "../../src/config/load.js";
+import { refuse } from "../../src/config/parsed.js";
 import { read } from "../../src/config/read.js";
 import { reference, withReference } from "../../src/config/reference.js";
 import { schema } from "../../src/config/schema.js";
@@ -100,7 +101,7 @@ t.test("example.yaml has every setting at its default, or commented out where it
       t.ok(shape.required || path.includes(".probe."), `${path} is written`);
       t.ok(isCommented, `${path} is commented out`);
     } else if (shape.default !== undefined) {
-      const value = read(shape, written, path, { findings, secretFile: () => ({ ok: true, value: "" }) });
+      const value = read(shape, written, path, { findings, secretFile: refuse });
       t.same(value, usualValue(shape, path), path);
     }
   }
@@ -116,17 +117,22 @@ t.test("what example.yaml has commented out is right as soon as it is not", (t) 
   const loaded = load(t, whole);
   t.equal(loaded.kind, "bad");
   if (loaded.kind !== "bad") return t.end();
-  const told = loaded.mistakes.map(({ path, message }) => `${path}: ${message}`);
+  const told = loaded.mistakes
+    .map(({ path, message }) => `${path}: ${message}`)
+    .filter((line) => !line.endsWith("yet"));
   t.same(told, [
     "server.tls.cert: cannot read ./tls.crt: no such file",
     "server.tls.key: cannot read ./tls.key: no such file",
-    "store.sentinel: not available yet",
     "store.cluster: cannot be used together with sentinel",
-    "store.cluster: not available yet",
   ]);
-  const tree = parseTree(whole, {}, new Findings("whole"));
-  for (const [path, shape] of everySetting("redis"))
-    t.ok(valueAt(tree, path) !== undefined || shape.kind === "group", path);
+  const findings = new Findings("whole");
+  const tree = parseTree(whole, {}, findings);
+  for (const [path, shape] of everySetting("redis")) {
+    const written = valueAt(tree, path);
+    t.ok(written !== undefined || shape.kind === "group", path);
+    if (written === undefined || shape.default === undefined || path.endsWith("inDoubt")) continue;
+    t.same(read(shape, written, path, { findings, secretFile: refuse }), usualValue(shape, path), path);
+  }
   t.end();
 });
 

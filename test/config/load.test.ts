@@ -1,6 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: this is how the configuration names the environment
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import fc from "fast-check";
 import t from "tap";
 import { defaultConfig, loadConfig } from "../../src/config/load.js";
 import { parseOverrides } from "../../src/config/overrides.js";
@@ -200,6 +202,38 @@ ${route("idempotency:", "  namespace: ${SECRET}", "  lease: ${LEASE}", '  key: {
   t.same(config.store, { type: "embedded", path: "/var/records" });
   t.equal(config.problems.typeBase, "0123", "digits stay text where text is meant");
   t.match(config.routes[0]?.policy, { namespace: secret, leaseMs: 2000, key: { required: false } });
+  t.end();
+});
+
+t.test("nothing the environment holds changes anything but the value it stands in", (t) => {
+  const plain = configOf(t, route("idempotency:", "  namespace: ab"));
+  const folder = t.testdir({ "gateway.yaml": route("idempotency:", "  namespace: a${SECRET}b") });
+  const piece = fc.constantFrom(
+    "\n  lease: 1s",
+    "${HOME}",
+    "$${",
+    "#",
+    ": ",
+    "{",
+    "]",
+    '"',
+    "'",
+    "*x",
+    "&x",
+    "!!int 1",
+    "\t",
+    "é",
+  );
+  fc.assert(
+    fc.property(fc.string({ unit: fc.oneof(piece, fc.string({ minLength: 1, maxLength: 1 })) }), (secret) => {
+      const loaded = loadConfig("gateway.yaml", { SECRET: secret, HOME: "/root" }, { cwd: folder });
+      if (loaded.kind !== "ok") return false;
+      const [pay] = loaded.config.routes;
+      const policy = { ...pay?.policy, namespace: "ab" };
+      return pay?.policy?.namespace === `a${secret}b` && isDeepStrictEqual(policy, { ...plain.routes[0]?.policy });
+    }),
+    { numRuns: 200 },
+  );
   t.end();
 });
 
