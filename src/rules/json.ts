@@ -70,8 +70,7 @@ export function valueAt(root: Json, pointer: Pointer): Json | "repeated" | undef
 export function canonicalJson(value: Json, ignored: readonly Pointer[]): string {
   switch (value.kind) {
     case "string":
-      // Well-formed: a lone surrogate comes out as its escape.
-      return JSON.stringify(value.value);
+      return quoted(value.value);
     case "number":
     case "word":
       return value.text;
@@ -83,7 +82,7 @@ export function canonicalJson(value: Json, ignored: readonly Pointer[]): string 
     case "object": {
       const members: string[] = [];
       const sorted = [...value.members].sort(([a], [b]) => (a < b ? -1 : 1));
-      for (const [name, member] of sorted) addCanonical(members, `${JSON.stringify(name)}:`, name, member, ignored);
+      for (const [name, member] of sorted) addCanonical(members, `${quoted(name)}:`, name, member, ignored);
       return `{${members.join(",")}}`;
     }
   }
@@ -102,6 +101,14 @@ function addCanonical(found: string[], before: string, token: string, value: Jso
   }
   found.push(before + canonicalJson(value, below));
 }
+
+/** As JSON has it; a lone surrogate comes out as its escape. */
+function quoted(text: string): string {
+  return mayNeedEscape.test(text) ? JSON.stringify(text) : `"${text}"`;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON escapes.
+const mayNeedEscape = /["\\\x00-\x1f\ud800-\udfff]/;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -132,19 +139,21 @@ function readValue(cursor: Cursor, depth: number): Json {
 
 function readObject(cursor: Cursor, depth: number): Json {
   const members: Member[] = [];
-  const names = new Set<string>();
   cursor.at++;
   while (nextCharacter(cursor) !== "}") {
     const name = readString(cursor);
     nextCharacter(cursor);
     cursor.at++;
-    if (names.has(name)) cursor.hasRepeats = true;
-    names.add(name);
     members.push([name, readValue(cursor, depth + 1)]);
     if (nextCharacter(cursor) === ",") cursor.at++;
   }
   cursor.at++;
+  cursor.hasRepeats ||= hasRepeats(members);
   return { kind: "object", members };
+}
+
+function hasRepeats(members: readonly Member[]): boolean {
+  return members.length > 1 && new Set(members.map(([name]) => name)).size < members.length;
 }
 
 function readArray(cursor: Cursor, depth: number): Json {
