@@ -8,7 +8,8 @@ RUN npm ci --no-audit --no-fund
 COPY tsconfig.json ./
 COPY scripts ./scripts
 COPY src ./src
-RUN npm run build && npm prune --omit=dev --no-audit --no-fund && mkdir /records
+# Installed anew rather than pruned: pruning leaves some of what it should not.
+RUN npm run build && rm -rf node_modules && npm ci --omit=dev --no-audit --no-fund && mkdir /records
 
 FROM ${NODE_IMAGE}
 ARG VERSION=0.0.0-dev

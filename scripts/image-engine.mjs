@@ -3,7 +3,7 @@
  * root and without any daemon, over a base image made on the spot (`image-base.mjs`).
  */
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { makeBaseImage, officialName } from "./image-base.mjs";
 import { cacheDir } from "./pinned-file.mjs";
@@ -16,11 +16,11 @@ const restricted = ["--read-only", "--cap-drop=all", "--security-opt", "no-new-p
 
 /** `{ engine }`, or `{ reason }` why there is none. */
 export function findEngine() {
-  if (isRunning("docker", ["info"])) return { engine: docker() };
+  if (succeeds("docker", ["info"])) return { engine: docker() };
   if (process.platform !== "linux" || process.arch !== "x64")
     return { reason: "no docker daemon, and this is not Linux on x64" };
   if (process.getuid?.() !== 0) return { reason: "no docker daemon, and only root can run containers without one" };
-  const missing = debianTools.filter((tool) => !isRunning(tool, ["--version"]));
+  const missing = debianTools.filter((tool) => !succeeds(tool, ["--version"]));
   if (missing.length > 0 && !install(missing)) return { reason: `apt-get could not install ${missing.join(", ")}` };
   return { engine: buildahAndPodman() };
 }
@@ -36,11 +36,11 @@ function docker() {
 }
 
 function buildahAndPodman() {
-  // Two runs at once must not share a storage: one would remove the other's image.
-  const storage = join(cacheDir, "image", "storage");
+  const driver = canMountOverlays() ? "overlay" : "vfs";
+  const storage = join(cacheDir, "image", driver);
   const runRoot = join(cacheDir, "image", "run");
   mkdirSync(runRoot, { recursive: true });
-  const stored = ["--root", storage, "--runroot", runRoot, "--storage-driver", "vfs"];
+  const stored = ["--root", storage, "--runroot", runRoot, "--storage-driver", driver];
   const buildah = (...args) => must("buildah", [...stored, ...args], { BUILDAH_ISOLATION: "chroot" });
   // crun, podman's usual runtime, does not start where version 1 and 2 of cgroups are mixed.
   const podman = ["podman", ...stored, "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "none"];
@@ -50,7 +50,7 @@ function buildahAndPodman() {
     build: ({ tag, context, args }) => {
       makeBaseImage({
         buildah,
-        hasImage: (name) => isRunning("buildah", [...stored, "inspect", "--type", "image", name]),
+        hasImage: (name) => succeeds("buildah", [...stored, "inspect", "--type", "image", name]),
       });
       const options = ["--pull=never", "--format", "docker", "--layers=false", "--tag", tag, ...buildArgs(args)];
       buildah("bud", ...options, "--build-arg", `NODE_IMAGE=${officialName}`, context);
@@ -115,24 +115,33 @@ function engineOf({ name, command, build, runFlags, clean }) {
   };
 }
 
+/** vfs copies the whole file system for every layer and container, but works everywhere. */
+function canMountOverlays() {
+  mkdirSync(join(cacheDir, "image"), { recursive: true });
+  const folder = mkdtempSync(join(cacheDir, "image", "probe-"));
+  const [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map((name) => join(folder, name));
+  for (const path of [lower, upper, work, merged]) mkdirSync(path);
+  const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
+  const isMounted = succeeds("mount", ["-t", "overlay", "overlay", "-o", options, merged]);
+  if (isMounted) spawnSync("umount", [merged]);
+  rmSync(folder, { recursive: true, force: true });
+  return isMounted;
+}
+
 function buildArgs(args) {
   return Object.entries(args).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`]);
 }
 
-function isRunning(program, args) {
+function succeeds(program, args) {
   return spawnSync(program, args, { stdio: "ignore", timeout: 20_000 }).status === 0;
 }
 
 function must(program, args, env = {}) {
-  const options = {
-    stdio: ["ignore", "ignore", "pipe"],
-    encoding: "utf8",
-    timeout: 10 * minutesMs,
-    maxBuffer: 1 << 26,
-  };
-  const { status, stderr, error } = spawnSync(program, args, { ...options, env: { ...process.env, ...env } });
+  const options = { stdio: ["ignore", "pipe", "pipe"], encoding: "utf8", timeout: 10 * minutesMs, maxBuffer: 1 << 26 };
+  const { status, stdout, stderr, error } = spawnSync(program, args, { ...options, env: { ...process.env, ...env } });
   if (error) throw error;
-  if (status !== 0) throw new Error(`${program} ${args.find((arg) => /^[a-z]+$/.test(arg))}: ${stderr.slice(-4000)}`);
+  // A failing step of a Dockerfile tells why on either.
+  if (status !== 0) throw new Error(`${program} failed:\n${stdout.slice(-4000)}${stderr.slice(-4000)}`);
 }
 
 function install(packages) {

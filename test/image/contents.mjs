@@ -5,12 +5,13 @@ import { join } from "node:path";
 
 /** What a registry, an orchestrator and a scanner read. */
 export function checkMetadata(engine, tag, { VERSION, REVISION, CREATED }) {
-  const { Config } = engine.inspect(tag);
+  const { Config, HealthCheck, Healthcheck } = engine.inspect(tag);
   assert.equal(Config.User, "65532:65532", "a number, for runAsNonRoot");
   assert.deepEqual(Config.Entrypoint, ["node", "/app/dist/main.js"], "no shell between the kubelet and node");
   assert.equal(Config.Cmd[0], "serve");
   assert.deepEqual(Object.keys(Config.ExposedPorts).sort(), ["8080/tcp", "9090/tcp"]);
-  const check = Config.Healthcheck ?? Config.HealthCheck;
+  // docker and two versions of podman, each in its own place.
+  const check = Config.Healthcheck ?? Healthcheck ?? HealthCheck;
   assert.deepEqual(check.Test, ["CMD", "node", "/app/dist/main.js", "healthcheck"]);
   const label = (name) => Config.Labels[`org.opencontainers.image.${name}`];
   assert.deepEqual([label("version"), label("revision"), label("created")], [VERSION, REVISION, CREATED]);

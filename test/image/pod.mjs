@@ -20,7 +20,9 @@ export async function startPod(engine, tag, former) {
   const api = former?.api ?? (await startApi());
   const folder = former?.folder ?? makeFolder();
   const [port, adminPort] = [await freePort(), await freePort()];
-  writeFileSync(join(folder, "config/gateway.yaml"), configuration({ port, adminPort, upstream: api.url }), { mode: 0o644 });
+  writeFileSync(join(folder, "config/gateway.yaml"), configuration({ port, adminPort, upstream: api.url }), {
+    mode: 0o644,
+  });
   const flags = [
     ...["--volume", `${folder}/config:/etc/idempotency-gateway:ro`],
     ...["--volume", `${folder}/records:/var/lib/idempotency-gateway`],
@@ -181,7 +183,8 @@ async function readiness(pod) {
   }
 }
 
-const becomeReady = (pod) => until(async () => (await readiness(pod)) === 200, readyWithinMs, "it does not become ready");
+const becomeReady = (pod) =>
+  until(async () => (await readiness(pod)) === 200, readyWithinMs, "it does not become ready");
 
 async function until(isSo, withinMs, complaint) {
   const deadline = Date.now() + withinMs;
