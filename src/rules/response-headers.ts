@@ -48,8 +48,10 @@ export function replyHeaders(stored: HeaderPairs, reply: Reply): string[] {
     if (isNamed(name, replayName)) continue;
     if (residentSeconds !== undefined && isNamed(name, "age")) continue;
     if (!hasTrailers && isNamed(name, "trailer")) continue;
-    if (isNamed(name, "content-length") && !isBodiless) {
-      if (hasTrailers || (length !== undefined && (hasLength || stored[i + 1] !== length))) continue;
+    if (isNamed(name, "content-length")) {
+      // RFC 9110 §8.6: none beside 204; a 304 and the answer to HEAD tell the length of what they do not carry.
+      if (reply.status === 204) continue;
+      if (!isBodiless && (hasTrailers || (length !== undefined && (hasLength || stored[i + 1] !== length)))) continue;
       hasLength = true;
     }
     sent.push(name, stored[i + 1]!);
