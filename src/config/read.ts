@@ -62,8 +62,8 @@ function readFields(
       reading.findings.mistake(under(path, key), explain(key), keyAt);
       continue;
     }
-    const read_ = read(shape, value, under(path, key), reading);
-    if (read_ !== undefined) values[key] = read_;
+    const found = read(shape, value, under(path, key), reading);
+    if (found !== undefined) values[key] = found;
   }
   return values;
 }

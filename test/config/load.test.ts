@@ -379,3 +379,25 @@ logging: { format: pretty }
   ]);
   t.end();
 });
+
+t.test("whatever stands in the file, the loader tells what is wrong with it and never throws", (t) => {
+  const folder = t.testdir({ "gateway.yaml": "" });
+  const piece = fc.constantFrom(
+    ..."a: \n-[]{}&*!|>'\"#%@\t$?,<".split(""),
+    "routes",
+    "server",
+    "${",
+    "<<",
+    "\r\n",
+    "__proto__: ",
+  );
+  fc.assert(
+    fc.property(fc.string({ unit: piece, maxLength: 40 }), (text) => {
+      writeFileSync(join(folder, "gateway.yaml"), text);
+      const loaded = loadConfig("gateway.yaml", {}, { cwd: folder });
+      return loaded.kind === "bad" && loaded.mistakes.every(({ line, column }) => line >= 1 && column >= 1);
+    }),
+    { numRuns: 300 },
+  );
+  t.end();
+});
