@@ -1,11 +1,10 @@
-import { once } from "node:events";
 import { mkdtemp } from "node:fs/promises";
-import { createServer, type Socket, connect as tcpConnect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { StoreUnavailableError } from "../../src/store/record-store.js";
 import { openRedisStore } from "../../src/store/redis/open-redis-store.js";
+import { lossyProxy } from "../lossy-proxy.js";
 import { freePort, type RedisServer, redisBinary, redisConfig, startRedis } from "../redis-server.js";
 import { answer, asking, hour, leaseMs, leaseOn, newKey, origin, refusal, retentionMs } from "./contract-material.js";
 
@@ -138,46 +137,6 @@ async function replaced(t: Test, binary: string): Promise<void> {
     await server.admin.replicaof("NO", "ONE");
     t.equal(await store.complete(lease, answer("x"), origin), "stored");
   });
-}
-
-/** Passes everything on, and keeps back what the server says while `hold` is set. */
-async function lossyProxy(t: Test, port: number) {
-  const state = { hold: false, kept: [] as (() => void)[] };
-  const sockets = new Set<Socket>();
-  const proxy = createServer((client) => {
-    const server = tcpConnect(port, "127.0.0.1");
-    for (const socket of [client, server]) {
-      sockets.add(socket);
-      socket.on("error", () => {});
-      socket.on("close", () => sockets.delete(socket));
-    }
-    client.pipe(server);
-    server.on("data", (chunk) => {
-      if (state.hold) state.kept.push(() => client.write(chunk));
-      else client.write(chunk);
-    });
-    server.on("end", () => client.end());
-  }).listen(0, "127.0.0.1");
-  await once(proxy, "listening");
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    proxy.close();
-  });
-  return {
-    url: `redis://127.0.0.1:${(proxy.address() as { port: number }).port}`,
-    hold() {
-      state.hold = true;
-    },
-    pass() {
-      state.hold = false;
-      for (const send of state.kept.splice(0)) send();
-    },
-    cut() {
-      state.hold = false;
-      state.kept = [];
-      for (const socket of sockets) socket.destroy();
-    },
-  };
 }
 
 async function answersLost(server: RedisServer): Promise<void> {

@@ -43,7 +43,8 @@ export class Breaker {
     this.#isOpen = true;
     this.#misses = 0;
     this.options.onOpen();
-    this.#probeLater();
+    // At once: what looked like silence may have been one slow moment that many requests shared.
+    void this.#probe();
   }
 
   stop(): void {

@@ -42,7 +42,7 @@ export async function inspectRedis(client: Redis): Promise<RedisFacts> {
 
 /** Why records must not be kept there, as the end of a sentence about the server; `undefined` when they may. */
 export function objection(facts: RedisFacts, requireNoEviction: boolean): string | undefined {
-  if (Number.parseInt(facts.version, 10) < 7) return `is version ${facts.version}; 7.0 or later is needed`;
+  if (!(Number.parseInt(facts.version, 10) >= 7)) return `is version ${facts.version}; 7.0 or later is needed`;
   if (facts.role !== "master") return "is a replica; records are written to the primary";
   if (facts.isClusterNode) return "is a node of a cluster; name its nodes in store.cluster";
   if (requireNoEviction && facts.mayEvict) {

@@ -1,8 +1,5 @@
 import type { Redis } from "ioredis";
 
-/** How often a connection that somebody relies on is asked whether it still lives, ms. */
-const heartbeatMs = 5_000;
-
 /**
  * Hears of changes other processes make, over a connection of its own, opened at the first watch. Channels are
  * subscribed to one record at a time: a process hears only what somebody in it waits for.
@@ -18,6 +15,8 @@ export class Wakes {
   constructor(
     private readonly open: () => Redis,
     private readonly onTrouble: (text: string) => void,
+    /** How often a connection that somebody relies on is asked whether it still lives. */
+    private readonly heartbeatMs = 5_000,
   ) {}
 
   watch(channel: string, wake: () => void): () => void {
@@ -61,7 +60,7 @@ export class Wakes {
     // The connection for commands goes the same way and reports it.
     connection.on("error", () => {});
     connection.connect().catch(() => {});
-    this.#heartbeat = setInterval(() => this.#beat(connection), heartbeatMs).unref();
+    this.#heartbeat = setInterval(() => this.#beat(connection), this.heartbeatMs).unref();
     return connection;
   }
 
