@@ -1,14 +1,21 @@
 // Compiles src/ to dist/, and takes along what the compiler leaves behind: the Lua scripts, read beside their module.
+// Built beside and then put in place, so that a failed build leaves the last one alone.
 import { spawnSync } from "node:child_process";
-import { chmodSync, cpSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, renameSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+const fresh = `${root}.build/${process.pid}`;
 
-rmSync(`${root}dist`, { recursive: true, force: true });
-const { status } = spawnSync(process.execPath, [compiler, "-p", "tsconfig.json"], { cwd: root, stdio: "inherit" });
-if (status !== 0) process.exit(status ?? 1);
-cpSync(`${root}src`, `${root}dist`, { recursive: true, filter: (path) => !/\.tsx?$/.test(path) });
-chmodSync(`${root}dist/main.js`, 0o755);
+const args = [compiler, "-p", "tsconfig.json", "--outDir", fresh, "--noEmitOnError"];
+const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: "inherit" });
+if (status === 0) {
+  cpSync(`${root}src`, fresh, { recursive: true, filter: (path) => !/\.tsx?$/.test(path) });
+  chmodSync(`${fresh}/main.js`, 0o755);
+  rmSync(`${root}dist`, { recursive: true, force: true });
+  renameSync(fresh, `${root}dist`);
+}
+rmSync(fresh, { recursive: true, force: true });
+process.exitCode = status ?? 1;

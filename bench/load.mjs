@@ -1,0 +1,80 @@
+// A bounded load over keep-alive connections on loopback: so many requests, so many at once, every answer looked at.
+import { connect } from "node:net";
+
+/**
+ * @param {{ port: number, connections: number, requests: number, seconds: number,
+ *   message: (index: number) => string, isRight: (status: number, head: string, body: string) => boolean }} plan
+ * @returns {Promise<{ done: number, wrong: number, seconds: number, latenciesMs: number[] }>}
+ */
+export async function load(plan) {
+  const state = { next: 0, done: 0, wrong: 0, latenciesMs: [], endsAtMs: performance.now() + plan.seconds * 1000 };
+  const begunMs = performance.now();
+  await Promise.all(Array.from({ length: plan.connections }, () => converse(plan, state)));
+  return {
+    done: state.done,
+    wrong: state.wrong,
+    seconds: (performance.now() - begunMs) / 1000,
+    latenciesMs: state.latenciesMs.sort((a, b) => a - b),
+  };
+}
+
+export function quantile(sorted, q) {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
+}
+
+/** One connection: a request, its answer, the next request. */
+function converse(plan, state) {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port: plan.port, host: "127.0.0.1", noDelay: true });
+    let received = "";
+    let sentAtMs = 0;
+    const send = () => {
+      if (state.next >= plan.requests || performance.now() > state.endsAtMs) {
+        socket.end();
+        return;
+      }
+      sentAtMs = performance.now();
+      socket.write(plan.message(state.next++), "latin1");
+    };
+    socket.setEncoding("latin1");
+    socket.on("connect", send);
+    socket.on("data", (text) => {
+      received += text;
+      for (let answer = parse(received); answer !== undefined; answer = parse(received)) {
+        received = received.slice(answer.length);
+        state.latenciesMs.push(performance.now() - sentAtMs);
+        state.done++;
+        if (!plan.isRight(answer.status, answer.head, answer.body)) state.wrong++;
+        send();
+      }
+    });
+    socket.on("error", reject);
+    socket.on("close", () => resolve());
+  });
+}
+
+/** The first whole answer in `text`; `undefined` until it is there. */
+function parse(text) {
+  const headEnd = text.indexOf("\r\n\r\n");
+  if (headEnd < 0) return undefined;
+  const head = text.slice(0, headEnd);
+  const status = Number(head.slice(9, 12));
+  const bodyStart = headEnd + 4;
+  const declared = /\r\ncontent-length: *(\d+)/i.exec(head);
+  if (declared !== null) {
+    const length = bodyStart + Number(declared[1]);
+    return text.length < length ? undefined : { status, head, body: text.slice(bodyStart, length), length };
+  }
+  if (!/\r\ntransfer-encoding: *chunked/i.test(head)) return { status, head, body: "", length: bodyStart };
+  let body = "";
+  for (let at = bodyStart; ; ) {
+    const lineEnd = text.indexOf("\r\n", at);
+    if (lineEnd < 0) return undefined;
+    const size = Number.parseInt(text.slice(at, lineEnd), 16);
+    const next = lineEnd + 2 + size + 2;
+    if (text.length < next) return undefined;
+    if (size === 0) return { status, head, body, length: next };
+    body += text.slice(lineEnd + 2, lineEnd + 2 + size);
+    at = next;
+  }
+}

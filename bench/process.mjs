@@ -1,0 +1,87 @@
+// Child processes of a benchmark, and what the kernel says they used.
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:net";
+
+/** CPU time of a process and its children so far, user and system, microseconds: the kernel's own account of every thread. */
+export function cpuMicros(pid) {
+  let nanos = 0n;
+  for (const one of [pid, ...childrenOf(pid)]) {
+    for (const task of readdirSync(`/proc/${one}/task`)) {
+      try {
+        nanos += BigInt(readFileSync(`/proc/${one}/task/${task}/schedstat`, "utf8").split(" ")[0]);
+      } catch {
+        // The thread has ended.
+      }
+    }
+  }
+  return Number(nanos / 1000n);
+}
+
+/** Resident memory of a process and its children, MiB. */
+export function residentMiB(pid) {
+  let kib = 0;
+  for (const one of [pid, ...childrenOf(pid)]) {
+    kib += Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${one}/status`, "utf8"))?.[1] ?? 0);
+  }
+  return kib / 1024;
+}
+
+function childrenOf(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+/** A port that is free now. */
+export function freePort() {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** Starts a program and waits until its port takes connections. Everything started is ended by `endAll`. */
+export async function start(command, args, { port, env = {}, seconds = 20 }) {
+  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  const output = [];
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => output.push(text));
+  started.add(child);
+  child.on("exit", () => started.delete(child));
+  const endsAt = Date.now() + seconds * 1000;
+  while (!(await isOpen(port))) {
+    if (child.exitCode !== null || Date.now() > endsAt) {
+      throw new Error(`${command} ${args.join(" ")} did not start:\n${Buffer.concat(output)}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return child;
+}
+
+const started = new Set();
+
+export async function endAll() {
+  await Promise.all(
+    [...started].map((child) => {
+      const gone = new Promise((resolve) => child.on("exit", resolve));
+      child.kill("SIGTERM");
+      const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
+      return gone.finally(() => clearTimeout(timer));
+    }),
+  );
+}
+
+async function isOpen(port) {
+  const { connect } = await import("node:net");
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}
