@@ -1,10 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import fastify, { type FastifyInstance } from "fastify";
 import type { Config } from "../config/config.js";
 import { problemDocument } from "../problem.js";
+import { Connections } from "./connections.js";
 import { openPassthrough } from "./passthrough.js";
 import { rawProblem } from "./reply.js";
 
@@ -20,6 +21,8 @@ export type FastifyRouting = (request: IncomingMessage, response: ServerResponse
 const maxHeaderBytes = 64 * 1024;
 /** How often the header and request timeouts are looked after, ms. */
 const timeoutCheckMs = 1_000;
+/** How long a refused connection may stay half open, ms. */
+const lingerMs = 1_000;
 /** Longer than the idle timeout of the usual load balancers (60 s), so that it is they who close, ms. */
 const keepAliveMs = 65_000;
 
@@ -31,9 +34,9 @@ const keepAliveMs = 65_000;
 export class TrafficServer {
   readonly #app: FastifyInstance;
   readonly #servers: Server[] = [];
+  readonly #connections = new Connections();
   #lanes: Lanes | undefined;
   #routing: FastifyRouting = () => {};
-  #isDraining = false;
 
   constructor(private readonly config: Config) {
     this.#app = fastify({
@@ -44,6 +47,7 @@ export class TrafficServer {
       exposeHeadRoutes: false,
       return503OnClosing: false,
       forceCloseConnections: "idle",
+      clientErrorHandler: (error, socket) => this.#refuseUnreadable(error, socket),
       genReqId: () => "",
     });
   }
@@ -59,10 +63,12 @@ export class TrafficServer {
     return this.#servers[0]?.address() as AddressInfo;
   }
 
-  /** Takes no new connection, and resolves when the last one is closed. */
-  drain(): Promise<void> {
-    this.#isDraining = true;
-    return this.#app.close();
+  /** Takes no new connection, and resolves when the last one is closed: each is with the last answer it is owed. */
+  async drain(): Promise<void> {
+    this.#connections.endAllWhenAnswered();
+    // Before fastify does: from then on it sets a header on each response, which costs the others their order.
+    await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
+    await this.#app.close();
   }
 
   destroy(): void {
@@ -87,36 +93,59 @@ export class TrafficServer {
     server.maxHeadersCount = 0;
     server.on("request", (request, response) => this.#take(request, response, false));
     server.on("checkContinue", (request, response) => this.#take(request, response, true));
-    server.on("upgrade", (request, socket, head) => this.#lanes?.upgrade(server, request, socket, head));
-    server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#refuseUnreadable(error, socket));
+    server.on(tls === null ? "connection" : "secureConnection", (socket: Socket) => this.#connections.meet(socket));
+    // Of several addresses fastify hands the upgrades of all others to the first server.
+    if (this.#servers.length === 0) {
+      server.on("upgrade", (request, socket, head) => this.#upgrade(server, request, socket as Socket, head));
+    }
     this.#servers.push(server);
     return server;
   }
 
   #take(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void {
-    if (this.#isDraining) response.shouldKeepAlive = false;
+    this.#connections.enter(request, response);
     this.#lanes?.request(request, response, mustContinue);
   }
 
-  /** What node's parser does not accept never becomes a request; it is answered on the bare socket. */
-  #refuseUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+  #upgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
+    // Node has let go of the socket, so that the answers before this one could no longer be written in full.
+    if (this.#connections.owed(socket).size > 0) {
+      socket.destroy();
+      return;
+    }
+    this.#connections.upgraded(socket);
+    this.#lanes?.upgrade(server, request, socket, head);
+  }
+
+  /** What node's parser does not accept never becomes a request; it is answered on the bare socket, when it is its turn. */
+  #refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     if (!socket.writable || error.code === "ECONNRESET") {
       socket.destroy();
       return;
     }
-    const isTimeout = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
-    if (isTimeout) {
-      socket.end("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-      return;
+    const owed = [...this.#connections.owed(socket)];
+    const last = owed.at(-1);
+    if (last?.req.complete) {
+      this.#connections.endWhenAnswered(socket);
+    } else if (owed.length > 1 || last?.headersSent) {
+      socket.destroy();
+    } else {
+      socket.end(this.#refusalOf(error));
+      setTimeout(() => socket.destroy(), lingerMs).unref();
     }
-    const isOverflow = error.code === "HPE_HEADER_OVERFLOW";
+  }
+
+  #refusalOf({ code }: NodeJS.ErrnoException): string {
+    if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
+      return "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    }
     const document = problemDocument(
-      isOverflow
+      code === "HPE_HEADER_OVERFLOW"
         ? { code: "headers-too-many", detail: `The header section is larger than ${maxHeaderBytes} bytes.` }
         : { code: "request-ambiguous", detail: "The request is not well-formed HTTP/1.1 (RFC 9112)." },
       { instance: `urn:uuid:${crypto.randomUUID()}`, route: null },
       this.config.problems,
     );
-    socket.end(rawProblem(document));
+    return rawProblem(document);
   }
 }
