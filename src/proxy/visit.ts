@@ -16,6 +16,8 @@ export class Visit {
   readonly #clientAddress: string | undefined;
   #sent: Sent | undefined;
   #isClosed = false;
+  #isWhole = false;
+  #isTold = false;
   /** Who takes it, as far as it is known yet. */
   route: Route | null = null;
   /** First digits of the record id. */
@@ -40,8 +42,11 @@ export class Visit {
 
   /** The client may send its body, should it wait for that to be said (`Expect: 100-continue`). */
   letContinue(): void {
-    if (this.mustContinue) this.response.writeContinue();
+    if (!this.mustContinue) return;
     this.mustContinue = false;
+    this.response.writeContinue();
+    // From here on nobody is waiting: what is left of the body is on its way.
+    delete this.request.headers.expect;
   }
 
   /** What was, or is being, put on the wire. */
@@ -52,14 +57,16 @@ export class Visit {
 
   #close(): void {
     this.#isClosed = true;
-    const isWhole = this.response.writableFinished;
-    if (isWhole && this.#sent !== undefined) return this.#tell(this.#sent);
+    this.#isWhole = this.response.writableFinished;
+    if (this.#isWhole && this.#sent !== undefined) return this.#tell(this.#sent);
     const result = this.onHangUp();
     if (this.#sent !== undefined) this.#tell(this.#sent);
     else if (result !== undefined) this.#tell({ status: clientClosed, result });
   }
 
   #tell(sent: Sent): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
     const path = this.#target.split("?", 1)[0] ?? "";
     this.hub.emit("request", {
       route: this.route?.name ?? null,
@@ -73,7 +80,7 @@ export class Visit {
       instance: sent.instance,
       clientAddress: this.#clientAddress,
       traceparent: headerValue(this.request.rawHeaders, "traceparent"),
-      hungUp: !this.response.writableFinished,
+      hungUp: !this.#isWhole,
     });
   }
 }
