@@ -120,6 +120,8 @@ export interface StreamedResponse {
   readonly body: Readable;
   /** True for an event stream, which may never end: without a reader it is cut, any other is read to its end. */
   readonly endless: boolean;
+  /** Filled when `body` has ended. */
+  readonly trailers?: HeaderPairs;
 }
 
 /** What the upstream did, by phase and not by status alone. */

@@ -4,6 +4,7 @@ import type { Outcome, StreamedResponse } from "../model.js";
 import { headerValue, isEventStream } from "../rules/headers.js";
 import { responseHeaders } from "../rules/response-headers.js";
 import { isTorn } from "./pools.js";
+import { ResponseStream } from "./response-stream.js";
 
 /** A request as it goes upstream. */
 export interface Dispatch {
@@ -92,12 +93,17 @@ class Call implements Dispatcher.DispatchHandler {
     if (status < 200) return true;
     const raw = rawHeaders.map(latin1);
     this.#isLengthKnown = isDelimited(status, this.dispatch.method, raw);
-    this.#head = { status, reason, headers: responseHeaders(raw) };
+    this.#head = { status, reason: octetsOf(reason), headers: responseHeaders(raw) };
     const declaredBytes = Number(headerValue(raw, "content-length") ?? 0);
     const isEndless = isEventStream(raw);
     if (isEndless || declaredBytes > this.dispatch.maxStoredBytes) this.#startStream(resume, isEndless);
     else this.#resume = resume;
     return this.#stream === undefined;
+  }
+
+  /** A client that takes its time to send is not the upstream's silence. */
+  onBodySent(): void {
+    if (this.dispatch.body instanceof Readable) this.#timer.refresh();
   }
 
   onData(chunk: Buffer): boolean {
@@ -117,23 +123,23 @@ class Call implements Dispatcher.DispatchHandler {
     if (isTorn() && !this.#isLengthKnown)
       return this.onError(new Error("the connection was reset before the answer's end"));
     clearTimeout(this.#timer);
-    if (this.#stream !== undefined) {
-      this.#stream.push(null);
-      return;
-    }
-    this.#answer((trailers ?? []).map((part) => latin1(part as unknown as Buffer)));
+    const pairs = (trailers ?? []).map((part) => latin1(part as unknown as Buffer));
+    if (this.#stream === undefined) return this.#answer(pairs);
+    this.#stream.trailers.push(...pairs);
+    this.#stream.push(null);
   }
 
   onError(error: Error): void {
     clearTimeout(this.#timer);
-    if (this.#stream !== undefined) {
-      this.#stream.destroy(error);
-      return;
-    }
     // RFC 9110 §8.6: these may declare the length of a body that they do not have. undici calls that a mismatch.
     const isBodiless = this.#head?.status === 204 || this.#head?.status === 304;
-    if (isBodiless && (error as { code?: string }).code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH")
-      return this.#answer([]);
+    const isWhole = isBodiless && (error as { code?: string }).code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH";
+    if (this.#stream !== undefined) {
+      if (isWhole) this.#stream.push(null);
+      else this.#stream.destroy(error);
+      return;
+    }
+    if (isWhole) return this.#answer([]);
     this.#end(this.#isSent ? { kind: "unanswered", error, cause: "reset" } : { kind: "unsent", error });
   }
 
@@ -160,7 +166,7 @@ class Call implements Dispatcher.DispatchHandler {
     for (const part of this.#parts) stream.push(part);
     stream.hold();
     this.#parts = [];
-    const response: StreamedResponse = { ...head, body: stream, endless };
+    const response: StreamedResponse = { ...head, body: stream, endless, trailers: stream.trailers };
     this.#end({ kind: "streamed", response });
   }
 
@@ -184,51 +190,20 @@ class Call implements Dispatcher.DispatchHandler {
   }
 }
 
-/** The rest of an answer, held back while nobody reads it. */
-class ResponseStream extends Readable {
-  #isHeld = true;
-
-  constructor(
-    readonly endless: boolean,
-    private readonly wantMore: () => void,
-    private readonly cut: () => void,
-  ) {
-    super({ highWaterMark: 64 * 1024 });
-    // It may break before, or after, anybody reads it.
-    this.on("error", () => {});
-  }
-
-  override push(chunk: Buffer | null): boolean {
-    const isWanted = super.push(chunk);
-    this.#isHeld = !isWanted;
-    return isWanted;
-  }
-
-  /** Nothing more comes from the upstream until it is asked for. */
-  get isHeld(): boolean {
-    return this.#isHeld;
-  }
-
-  hold(): void {
-    this.#isHeld = true;
-  }
-
-  override _read(): void {
-    if (!this.#isHeld) return;
-    this.#isHeld = false;
-    this.wantMore();
-  }
-
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.cut();
-    callback(error);
-  }
-}
-
 /** Whether the end of the body can be told from the end of the connection (RFC 9112 §6.3). */
 function isDelimited(status: number, method: string, raw: readonly string[]): boolean {
   if (method === "HEAD" || status === 204 || status === 304) return true;
   return headerValue(raw, "content-length") !== undefined || headerValue(raw, "transfer-encoding") !== undefined;
+}
+
+/**
+ * A reason phrase as it was on the wire. undici decodes it as UTF-8; what was none cannot be had back, and what node
+ * would not write is better left out: it means nothing to programs (RFC 9112 §4).
+ */
+function octetsOf(reason: string): string {
+  if (/^[\t\x20-\x7e]*$/.test(reason)) return reason;
+  const octets = Buffer.from(reason).toString("latin1");
+  return reason.includes("\ufffd") || !/^[\t\x20-\x7e\x80-\xff]*$/.test(octets) ? "" : octets;
 }
 
 function latin1(bytes: Buffer): string {

@@ -123,6 +123,13 @@ export class TrafficLanes implements Lanes {
     visit.route = route;
     visit.letContinue();
     const begunMs = performance.now();
+    let cancel: (() => void) | undefined;
+    let hasLeft = false;
+    visit.onHangUp = () => {
+      hasLeft = true;
+      cancel?.();
+      return "unprotected";
+    };
     passThrough(this.parts.passTo, request, response, {
       pool: this.parts.pools.for(route.upstream),
       dispatch: {
@@ -133,18 +140,16 @@ export class TrafficLanes implements Lanes {
         timeoutMs: route.upstream.timeoutMs,
       },
       body: read ?? (hasBody(request) ? "streamed" : null),
-      begun: (cancel) => {
-        visit.onHangUp = () => {
-          cancel();
-          return "unprotected";
-        };
+      begun: (stop) => {
+        cancel = stop;
+        if (hasLeft) stop();
       },
       arrived: (outcome) => {
         this.parts.hub.emit("upstream", { route: route.name, durationMs: performance.now() - begunMs });
         if (outcome.kind === "streamed") {
-          visit.done({ status: outcome.response.status, result: "unprotected" });
+          if (!hasLeft) visit.done({ status: outcome.response.status, result: "unprotected" });
           sendStream(response, outcome.response, [...outcome.response.headers], "cut");
-        } else if (outcome.kind !== "answered") {
+        } else if (outcome.kind !== "answered" && !hasLeft) {
           const context = { route: route.name, idempotencyKey: undefined, problems: inForce.config.problems };
           visit.done(sendProblem(response, upstreamProblem(outcome), "error", context));
         }
@@ -190,12 +195,19 @@ export class TrafficLanes implements Lanes {
       problems: inForce.config.problems,
     };
     const peer = peerOf(visit.request, inForce.isTrusted);
+    const onFault = (error: Error) =>
+      hub.emit("fault", {
+        what: "an answer cannot be written",
+        route: route.name,
+        key: attempt.key.slice(0, 8),
+        error,
+      });
     const leave = engine.begin({
       attempt,
       work: workFor({ route, policy, head, peer, body: read.body, probe }, pools, hub),
       reply: (answer) => {
         read.free();
-        visit.done(sendAnswer(visit.response, answer, context));
+        visit.done(sendAnswer(visit.response, answer, context, onFault));
       },
     });
     visit.onHangUp = () => {

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Readable } from "node:stream";
 import httpProxy from "@fastify/http-proxy";
 import type { FastifyInstance } from "fastify";
 import type { Dispatcher } from "undici";
 import type { Outcome, StreamedResponse } from "../model.js";
 import { type Dispatch, openCall } from "./exchange.js";
+import { Upload } from "./upload.js";
 
 /** Everything about a request of the unprotected lane that http-proxy itself need not see. */
 export interface Passage {
@@ -24,7 +24,7 @@ type Marked = IncomingMessage & { [passage]?: Passage };
 /** What reply-from hands to its HTTP client, as far as it is looked at here. */
 interface ClientRequest {
   readonly headers: { readonly [passage]: Passage };
-  readonly body: Readable | string | undefined;
+  readonly body: IncomingMessage | string | undefined;
 }
 type ClientCallback = (
   error: Error | null,
@@ -79,9 +79,12 @@ export function passThrough(
   const isStreamed = to.body === "streamed";
   request.method = isStreamed ? "POST" : "GET";
   request.url = "/";
-  request.headers = isStreamed ? { "content-type": "application/octet-stream" } : {};
+  request.headers = isStreamed ? streamedBody : {};
   route(request, response);
 }
+
+/** What says of a request that it has a body which nobody but us can read. */
+const streamedBody = { "content-type": "application/octet-stream", "transfer-encoding": "chunked" };
 
 class Undelivered extends Error {
   constructor(readonly outcome: Outcome) {
@@ -92,7 +95,7 @@ class Undelivered extends Error {
 /** In the place of undici's `request`. */
 function send(request: ClientRequest, callback: ClientCallback): void {
   const to = request.headers[passage];
-  const body = to.body !== "streamed" ? to.body : typeof request.body === "object" ? request.body : null;
+  const body = to.body !== "streamed" ? to.body : typeof request.body === "object" ? new Upload(request.body) : null;
   const cancel = openCall(to.pool, { ...to.dispatch, body, maxStoredBytes: -1 }, (outcome) => {
     if (outcome.kind !== "streamed") return callback(new Undelivered(outcome));
     // What reply-from calls the body comes back to `onResponse` as the stream: here it is the whole answer.

@@ -24,8 +24,31 @@ export interface ReplyContext {
   readonly problems: ProblemTypes;
 }
 
-/** Writes an answer of the engine. The response may belong to a client that has left: then nothing happens. */
-export function sendAnswer(response: ServerResponse, answer: Answer, context: ReplyContext): Sent {
+/**
+ * Writes an answer of the engine. The response may belong to a client that has left: then nothing happens. Never throws:
+ * what cannot be written (a record may hold what node refuses to write) is told to `onFault`, and to the client.
+ */
+export function sendAnswer(
+  response: ServerResponse,
+  answer: Answer,
+  context: ReplyContext,
+  onFault: (error: Error) => void,
+): Sent {
+  try {
+    return write(response, answer, context);
+  } catch (error) {
+    onFault(error as Error);
+    if (response.headersSent) response.destroy();
+    return sendProblem(response, unwritable, "error", context);
+  }
+}
+
+const unwritable: ProblemNote = {
+  code: "internal",
+  detail: "The response of this request is known, but cannot be written as HTTP. The request is not sent again.",
+};
+
+function write(response: ServerResponse, answer: Answer, context: ReplyContext): Sent {
   switch (answer.kind) {
     case "problem":
       return sendProblem(response, answer.problem, answer.result, context);
@@ -48,12 +71,12 @@ export function sendAnswer(response: ServerResponse, answer: Answer, context: Re
 }
 
 function shapeOf(answered: StoredResponse | StreamedResponse, { method, replayHeader }: ReplyContext): Reply {
-  const isWhole = "trailers" in answered;
+  const body = "endless" in answered ? undefined : answered.body;
   return {
     method,
     status: answered.status,
-    bodyBytes: isWhole ? answered.body.length : undefined,
-    hasTrailers: isWhole && answered.trailers.length > 0,
+    bodyBytes: body?.length,
+    hasTrailers: body !== undefined && answered.trailers !== undefined && answered.trailers.length > 0,
     replayHeader,
     isReplay: false,
     residentSeconds: undefined,
@@ -91,15 +114,22 @@ function send(response: ServerResponse, { status, headers, body }: ProblemDocume
     if (response.headersSent || response.destroyed) return;
     if (!request.complete) response.shouldKeepAlive = false;
     response.writeHead(status, headers);
-    if (request.complete || isWaitingToSend(request)) {
-      response.end(body);
-      return;
-    }
     response.write(body);
-    const timer = setTimeout(() => response.end(), lingerMs);
-    request.on("end", () => response.end());
-    response.on("close", () => clearTimeout(timer));
+    endGently(response);
   });
+}
+
+/** Not before the client has sent what it is sending, for as long as that may take. */
+function endGently(response: ServerResponse): void {
+  const { req: request } = response;
+  if (request.complete || isWaitingToSend(request)) {
+    response.end();
+    return;
+  }
+  request.resume();
+  const timer = setTimeout(() => response.end(), lingerMs);
+  request.on("end", () => response.end());
+  response.on("close", () => clearTimeout(timer));
 }
 
 /** It was not told to continue, so nothing will come. */
@@ -109,7 +139,7 @@ function isWaitingToSend(request: IncomingMessage): boolean {
 
 function sendWhole(response: ServerResponse, stored: StoredResponse, headers: string[]): void {
   writeHead(response, stored.status, stored.reason, headers);
-  if (stored.trailers.length > 0) response.addTrailers(pairsOf(stored.trailers));
+  addTrailers(response, stored.trailers);
   response.end(stored.body);
 }
 
@@ -134,15 +164,26 @@ export function sendStream(
   if (response.destroyed) return leave();
   response.on("close", leave);
   writeHead(response, streamed.status, streamed.reason, headers);
-  response.flushHeaders();
-  body.pipe(response);
+  // The head goes out at once; `flushHeaders` would write it as UTF-8.
+  response.write(nothing);
+  body.pipe(response, { end: false });
+  body.on("end", () => {
+    if (streamed.trailers !== undefined) addTrailers(response, streamed.trailers);
+    endGently(response);
+  });
 }
+
+const nothing = Buffer.alloc(0);
 
 /** The upstream's head as it came: its own Date or none, and a status line that node would not have chosen. */
 function writeHead(response: ServerResponse, status: number, reason: string, headers: string[]): void {
   response.sendDate = false;
   if (!response.req.complete) response.shouldKeepAlive = false;
   response.writeHead(status, reason, headers);
+}
+
+function addTrailers(response: ServerResponse, trailers: HeaderPairs): void {
+  if (trailers.length > 0) response.addTrailers(pairsOf(trailers));
 }
 
 function pairsOf(flat: HeaderPairs): [string, string][] {

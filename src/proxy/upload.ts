@@ -1,0 +1,32 @@
+import type { IncomingMessage } from "node:http";
+import { Readable } from "node:stream";
+
+/**
+ * The body of a request on its way upstream. undici destroys the body of a call that is over, and a request that is
+ * destroyed is never read to its end: the client would hang on its unsent half, or lose the answer with the connection. So
+ * it gets this in the request's place, and what is then left of the body is read and dropped.
+ */
+export class Upload extends Readable {
+  #isReading = false;
+  readonly #onData = (part: Buffer) => {
+    if (!this.push(part)) this.request.pause();
+  };
+  readonly #onEnd = () => this.push(null);
+  readonly #onClose = () => this.destroy(new Error("the client left before its request was whole"));
+
+  constructor(private readonly request: IncomingMessage) {
+    super();
+  }
+
+  override _read(): void {
+    if (!this.#isReading) this.request.on("data", this.#onData).on("end", this.#onEnd).on("close", this.#onClose);
+    this.#isReading = true;
+    this.request.resume();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.request.off("data", this.#onData).off("end", this.#onEnd).off("close", this.#onClose);
+    this.request.resume();
+    callback(error);
+  }
+}
