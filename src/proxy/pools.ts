@@ -23,7 +23,8 @@ export class Pools {
 
   for(upstream: Upstream): Pool {
     let pool = this.#byUpstream.get(upstream);
-    if (pool === undefined) {
+    // A request that began before a reload may want a pool that no route of today wants.
+    if (pool === undefined || pool.closed) {
       const name = nameOf(upstream);
       pool = this.#pools.get(name) ?? open(upstream);
       this.#pools.set(name, pool);

@@ -59,6 +59,10 @@ export class Tunnels {
       ends.answered(answer.statusCode ?? 502);
       client.write(headOf(answer, "", true), "latin1");
       answer.pipe(client);
+      // Broken off upstream: broken off here, or the client would wait for the rest.
+      answer.on("close", () => {
+        if (!answer.complete) client.destroy();
+      });
     });
     outgoing.on("error", (error) => {
       clearTimeout(timer);
