@@ -5,6 +5,4 @@ import { register } from "tsx/esm/api";
 
 register();
 const { run } = await import("../test/chaos/run.ts");
-// Children are ended by their own exit handlers.
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 process.exitCode = await run(process.argv.slice(2));

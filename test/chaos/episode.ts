@@ -28,10 +28,13 @@ const refusedPauseMs = 60;
 /** Some hundred histories against one set of gateways and one store, then a look at how each of them ended. */
 export async function runEpisode(options: EpisodeOptions): Promise<EpisodeResult> {
   const rig = await Rig.start(options);
+  // The gateways die with this process; Redis and the folder would stay behind.
+  const onSignal = () => void rig.stop().finally(() => process.exit(1));
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, onSignal);
+  let isOver = false;
   try {
     const plans = Array.from({ length: options.histories }, (_, at) => planHistory(options.seed, options.first + at));
     const lives = plans.map((plan) => ({ plan, history: newHistory(plan, rig) }));
-    let isOver = false;
     const faults = injectFaults(rig, new Random(options.seed + options.first), () => isOver);
     await inTurns(atOnce, lives, ({ plan, history }) => live(rig, plan, history));
     isOver = true;
@@ -49,6 +52,8 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeResult
     );
     return { histories, faults: rig.faults, violations };
   } finally {
+    isOver = true;
+    for (const signal of ["SIGINT", "SIGTERM"]) process.off(signal, onSignal);
     await rig.stop();
   }
 }

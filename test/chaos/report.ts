@@ -47,7 +47,8 @@ function listed(what: string, counts: ReadonlyMap<string, number>): [string, num
 }
 
 function describe(result: Asked["result"]): string {
-  if (result.kind === "nothing") return /no answer within/.test(result.why) ? "hung up" : `none (${result.why})`;
+  if (result.kind === "nothing")
+    return /no answer within/.test(result.why) ? "hung up" : `none (${result.why.replace(/ [\d.]+:\d+/, "")})`;
   if (result.code !== undefined) return `${result.status} ${result.code}`;
   return `${result.status} of the upstream, ${result.isReplayed ? "repeated" : "its own"}`;
 }

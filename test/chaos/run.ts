@@ -12,8 +12,10 @@ each against the upstream's own journal. Exit code 1 on a violation, with its hi
 histories and faults; how they fall together is up to the machine.
 `;
 
-/** Keys of one episode: some kills and restarts each, and one set of processes. */
+/** Keys of one episode: one set of processes, killed and started again several times. */
 const episodeSize = 125;
+/** Where the clock says when it is over. */
+const shortEpisodeSize = 50;
 const mostPrinted = 5;
 
 interface Options {
@@ -32,15 +34,18 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write(usage);
     return 2;
   }
+  let histories = 0;
   let violations = 0;
   for (const store of options.stores) {
     const redisBinary = store === "redis" ? await findRedis() : undefined;
+    if (store === "redis" && redisBinary === undefined) continue;
     const tally = await runStore(store, redisBinary, options);
     console.log(`\n${store}, seed ${options.seed}\n${tally}\n`);
+    histories += tally.histories;
     violations += tally.violations;
   }
-  console.log(violations === 0 ? "No violation." : `${violations} histories broke a promise.`);
-  return violations === 0 ? 0 : 1;
+  console.log(`chaos: ${histories - violations} passed, ${violations} failed`);
+  return violations === 0 && histories > 0 ? 0 : 1;
 }
 
 async function runStore(store: StoreKind, redisBinary: string | undefined, options: Options): Promise<Tally> {
@@ -50,8 +55,8 @@ async function runStore(store: StoreKind, redisBinary: string | undefined, optio
   const isOver = () =>
     shareMs === undefined ? tally.histories >= options.histories : performance.now() - beganMs >= shareMs;
   for (let turn = 0; !isOver(); turn++) {
-    const left = shareMs === undefined ? options.histories - tally.histories : episodeSize;
-    const histories = Math.min(episodeSize, left);
+    const left = options.histories - tally.histories;
+    const histories = shareMs === undefined ? Math.min(episodeSize, left) : shortEpisodeSize;
     const gateways = options.gateways || 1 + (turn % 3);
     const { seed } = options;
     const result = await runEpisode({ store, redisBinary, gateways, seed, first: tally.histories, histories });
@@ -68,9 +73,15 @@ async function runStore(store: StoreKind, redisBinary: string | undefined, optio
   return tally;
 }
 
-async function findRedis(): Promise<string> {
+async function findRedis(): Promise<string | undefined> {
   const script = fileURLToPath(new URL("../../scripts/redis.mjs", import.meta.url));
-  return (await promisify(execFile)(process.execPath, [script])).stdout.trim();
+  try {
+    return (await promisify(execFile)(process.execPath, [script])).stdout.trim();
+  } catch (error) {
+    if (process.env.CI) throw error;
+    console.error(`*** NOT RUN AGAINST REDIS ***\n${(error as { stderr?: string }).stderr ?? error}`);
+    return undefined;
+  }
 }
 
 function parse(args: readonly string[]): Options | undefined {
