@@ -1,49 +1,191 @@
-import { join } from "node:path";
-import { type Database, open, type RootDatabase } from "lmdb";
-import { at } from "./record.js";
+import { Filing } from "./filing.js";
+import { encodeFrame, Generation, type Staged } from "./generation.js";
+import { frameHeadBytes, removeSegmentsBefore, retireSegment, Segment } from "./segment.js";
+import type { Trees } from "./trees.js";
 
-const options = { encoding: "binary", keyEncoding: "binary" } as const;
+/** A segment of this size is sealed, and filed while the next one is written. */
+const segmentBytes = 1 << 24;
+/** Then a segment is sealed although the one before is not filed yet: the disk is full, or far too slow. */
+const longestBytes = 8 * segmentBytes;
 
+/**
+ * The records of one folder, as all processes on this host share them: what happened lately is in the journal, the rest
+ * in the trees. A change costs one flush of one file; the trees, where a change touches a page of its own, are written
+ * many records at a time.
+ *
+ * Whoever holds the lock first reads what others have appended. So each process knows the whole journal, and the last
+ * word on a record is found in memory, in the segment it points to, or in the trees.
+ */
 export class Ledger {
-  readonly #env: RootDatabase<Buffer, Buffer>;
-  readonly #records: Database<Buffer, Buffer>;
+  /** Oldest first; the last is the one that is written. All others are sealed. */
+  #generations: Generation[] = [];
+  readonly #staged = new Map<string, Buffer | "gone">();
+  #filing: Filing | undefined;
 
-  constructor(folder: string) {
-    this.#env = open<Buffer, Buffer>({
-      path: join(folder, "records.mdb"),
-      noSubdir: true,
-      overlappingSync: false,
-      maxDbs: 4,
-      mapSize: 64 * 2 ** 30,
-      ...options,
-    });
-    this.#records = this.#env.openDB<Buffer, Buffer>("records", options);
-  }
+  constructor(
+    private readonly folder: string,
+    private readonly trees: Trees,
+    /** Ids of records that another process wrote. */
+    private readonly onForeign: (ids: readonly Buffer[]) => void,
+  ) {}
 
+  /**
+   * Carries out `work` with the lock held. All it puts, of however many records, is on the disk when this returns, or
+   * nothing of it is, and it throws.
+   */
   transact(work: () => void): void {
-    this.#env.transactionSync(() => {
+    this.#staged.clear();
+    this.trees.locked(() => {
+      const foreign = this.#follow();
       work();
+      if (this.#staged.size > 0) foreign.delete(this.#append(this.#staged));
+      // Whoever wrote it may have died before it was on the disk, and the caller is about to rely on it.
+      for (const segment of foreign) segment.flush();
     });
   }
 
+  /** Within `transact`. */
   get(id: string): Buffer | undefined {
-    const found = this.#records.getBinary(Buffer.from(id, "latin1"));
-    return found && Buffer.from(found.buffer, found.byteOffset, found.byteLength);
+    const staged = this.#staged.get(id);
+    if (staged !== undefined) return staged === "gone" ? undefined : staged;
+    for (let index = this.#generations.length - 1; index >= 0; index--) {
+      const found = this.#generations[index]!.get(id);
+      if (found !== undefined) return found === "gone" ? undefined : found;
+    }
+    return this.trees.get(id);
   }
 
-  put(record: Buffer): void {
-    this.#records.put(record.subarray(0, at.id + 32), record);
+  /** Within `transact`. */
+  stage(id: string, record: Buffer | "gone"): void {
+    this.#staged.set(id, record);
   }
 
-  remove(id: string): void {
-    this.#records.remove(Buffer.from(id, "latin1"));
+  /** Forgets what was staged: the same work begins again. */
+  unstage(): void {
+    this.#staged.clear();
   }
 
-  all(): Buffer[] {
-    return [...this.#records.getRange({})].map(({ value }) => value);
+  /** Without the lock: whether another process seems to have written. */
+  hasNews(): boolean {
+    return this.#current.segment.hasNews();
   }
 
-  async close(): Promise<void> {
-    await this.#env.close();
+  /** Steps of filing that are due. */
+  get unfiled(): number {
+    if (this.#generations.length < 2) return 0;
+    this.#filing ??= new Filing(this.#generations[0]!);
+    return this.#filing.remaining + 1;
+  }
+
+  /** Files at most so many records of the oldest sealed segment. */
+  file(steps: number, nowMs: number): void {
+    let committed = () => {};
+    this.trees.locked(() => {
+      this.#follow();
+      if (this.unfiled > 0) committed = this.#fileSlice(this.#filing!, steps, nowMs);
+    });
+    committed();
+  }
+
+  /** Whether there is anything that is not sealed. */
+  get hasUnsealed(): boolean {
+    return this.#current.places.size > 0;
+  }
+
+  /** Seals what is written now, however little it is, so that all of it can be filed. */
+  seal(): void {
+    this.trees.locked(() => {
+      this.#follow();
+      if (this.#current.places.size > 0) this.#seal();
+    });
+  }
+
+  /** Reads the journal as far as it goes, and removes what filing left behind when it was killed. */
+  begin(): void {
+    this.transact(() => {});
+    removeSegmentsBefore(this.folder, this.#generations[0]!.segment.number);
+  }
+
+  close(): void {
+    for (const { segment } of this.#generations) segment.close();
+    this.#generations = [];
+  }
+
+  get #current(): Generation {
+    return this.#generations.at(-1)!;
+  }
+
+  /** Returns the segment that is on the disk now. */
+  #append(staged: Staged): Segment {
+    const current = this.#current;
+    if (current.segment.position >= (this.#generations.length === 1 ? segmentBytes : longestBytes)) this.#seal();
+    const { segment } = this.#current;
+    const frame = encodeFrame(staged, frameHeadBytes);
+    const payloadAt = segment.nextPayloadAt;
+    segment.append(frame);
+    this.#current.take(frame.subarray(frameHeadBytes), payloadAt);
+    return segment;
+  }
+
+  /** The next segment is there before the seal says so. */
+  #seal(): void {
+    const { segment } = this.#current;
+    const next = Segment.create(this.folder, segment.number + 1);
+    try {
+      segment.seal();
+    } catch (error) {
+      next.close();
+      throw error;
+    }
+    this.#generations.push(new Generation(next));
+  }
+
+  /** Reads what others appended, and drops what has been filed. Returns the segments that had anything new. */
+  #follow(): Set<Segment> {
+    const oldest = this.trees.oldest ?? this.#begin();
+    while (this.#generations.length > 0 && this.#generations[0]!.segment.number < oldest) this.#drop();
+    if (this.#generations.length === 0) this.#generations.push(new Generation(this.#openSegment(oldest)));
+    const ids: Buffer[] = [];
+    const changed = new Set<Segment>();
+    for (;;) {
+      const current = this.#current;
+      const { segment } = current;
+      const payloadAt = segment.nextPayloadAt;
+      const payload = segment.next();
+      if (payload === undefined && !segment.isSealed) break;
+      changed.add(segment);
+      if (payload !== undefined) current.take(payload, payloadAt, ids);
+      else this.#generations.push(new Generation(this.#openSegment(segment.number + 1)));
+    }
+    if (ids.length > 0) this.onForeign(ids);
+    return changed;
+  }
+
+  #begin(): number {
+    Segment.create(this.folder, 1).close();
+    this.trees.oldest = 1;
+    return 1;
+  }
+
+  #openSegment(number: number): Segment {
+    const segment = Segment.open(this.folder, number);
+    if (segment === undefined)
+      throw new Error(`The data folder ${this.folder} is damaged: journal ${number} is missing.`);
+    return segment;
+  }
+
+  #drop(): void {
+    this.#generations.shift()!.segment.close();
+    this.#filing = undefined;
+  }
+
+  #fileSlice(filing: Filing, steps: number, nowMs: number): () => void {
+    const { segment } = this.#generations[0]!;
+    if (filing.remaining > 0) return filing.slice(this.trees, steps, nowMs);
+    this.trees.oldest = segment.number + 1;
+    return () => {
+      this.#drop();
+      retireSegment(this.folder, segment.number);
+    };
   }
 }

@@ -75,28 +75,47 @@ export function isSettled(record: Buffer): boolean {
   return record[at.state]! >= completed;
 }
 
-/** What `isSettled` needs no payload for: the view of a record, from its bytes up to `payloadAt` at least. */
-export function viewOf(record: Buffer, nowMs: number, withResponse: boolean): RecordView | undefined {
+export function expiresAtMs(record: Buffer): number {
+  return record.readDoubleLE(at.expiresAtMs);
+}
+
+export function routeOf(record: Buffer): string {
+  return record.toString("utf8", at.names, at.names + record.readUInt16LE(at.routeLength));
+}
+
+/** In flight, and its lease not over: whoever looks later sees it in doubt. */
+export function isFlying(record: Buffer, nowMs: number): boolean {
+  return record[at.state] === inFlight && nowMs < record.readDoubleLE(at.leaseEndsAtMs);
+}
+
+/** As an operator sees it; a free record is none. */
+export function stateOf(record: Buffer, nowMs: number): RecordState | undefined {
   const code = record[at.state]!;
-  const leaseEndsAtMs = record.readDoubleLE(at.leaseEndsAtMs);
-  const isOver = code === inFlight && nowMs >= leaseEndsAtMs;
-  const state = isOver ? "in_doubt" : stateNames[code];
-  if (!state) return undefined;
-  const namespaceAt = at.names + record.readUInt16LE(at.routeLength);
+  if (code === inFlight && !isFlying(record, nowMs)) return "in_doubt";
+  return stateNames[code] ?? undefined;
+}
+
+/** Made from a record's bytes up to `payloadAt` at least; for its response, from all of them. */
+export function viewOf(record: Buffer, nowMs: number, withResponse: boolean): RecordView | undefined {
+  const state = stateOf(record, nowMs);
+  if (state === undefined) return undefined;
+  const code = record[at.state]!;
+  const isOver = code === inFlight && state === "in_doubt";
+  const route = routeOf(record);
   const end = payloadAt(record);
   return {
     key: record.toString("hex", at.id, at.id + 32) as RecordKey,
-    route: record.toString("utf8", at.names, namespaceAt),
-    namespace: record.toString("utf8", namespaceAt, end),
+    route,
+    namespace: record.toString("utf8", at.names + record.readUInt16LE(at.routeLength), end),
     keyHash: record.toString("hex", at.keyHash, at.keyHash + 32) as KeyHash,
     state,
     fingerprint: record.toString("hex", at.fingerprint, at.fingerprint + 32) as Fingerprint,
     attempts: record.readUInt32LE(at.attempts),
-    status: code >= completed ? record.readUInt16LE(at.status) : null,
+    status: isSettled(record) ? record.readUInt16LE(at.status) : null,
     cause: isOver ? "lease_expired" : (causes[record[at.cause]!] ?? null),
     createdAtMs: record.readDoubleLE(at.createdAtMs),
-    updatedAtMs: isOver ? leaseEndsAtMs : record.readDoubleLE(at.updatedAtMs),
-    expiresAtMs: record.readDoubleLE(at.expiresAtMs),
+    updatedAtMs: record.readDoubleLE(isOver ? at.leaseEndsAtMs : at.updatedAtMs),
+    expiresAtMs: expiresAtMs(record),
     ...(withResponse && code === completed ? { response: decodeResponse(record.subarray(end)) } : {}),
   };
 }

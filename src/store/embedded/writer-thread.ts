@@ -93,7 +93,11 @@ export class WriterThread {
 
   /** Only while somebody watches does the writer look for what other processes write. */
   setWatching(isWatching: boolean): void {
-    if (Atomics.exchange(this.#watching, 0, isWatching ? 1 : 0) === 0 && isWatching) this.#outbox.nudge();
+    const was = Atomics.exchange(this.#watching, 0, isWatching ? 1 : 0) === 1;
+    if (was === isWatching || this.#state === "closing") return;
+    if (!isWatching) return this.#restIfIdle();
+    this.#worker.ref();
+    this.#outbox.nudge();
   }
 
   async close(): Promise<void> {
@@ -188,7 +192,8 @@ export class WriterThread {
 
   /** The process may end while nobody waits for an answer. */
   #restIfIdle(): void {
-    if (this.#pending.length === 0 && this.#pages.size === 0 && this.#state !== "closing") this.#worker.unref();
+    const isIdle = this.#pending.length === 0 && this.#pages.size === 0 && this.#watching[0] === 0;
+    if (isIdle && this.#state !== "closing") this.#worker.unref();
   }
 
   #settleOne(pending: Pending, answers: AnswerReader): void {

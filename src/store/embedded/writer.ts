@@ -1,107 +1,85 @@
-import { mkdirSync } from "node:fs";
-import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { AnswerWriter, kind } from "./answer.js";
-import { code, at as within } from "./command.js";
+import { parentPort, workerData } from "node:worker_threads";
+import { Batch } from "./batch.js";
+import { Chores } from "./chores.js";
+import { prepareFolder } from "./folder.js";
 import { Ledger } from "./ledger.js";
-import type { ListJob, Notice, WriterStart } from "./messages.js";
-import { payloadAt, viewOf } from "./record.js";
+import type { Notice, WriterStart } from "./messages.js";
 import { Ring } from "./ring.js";
-import { carryOut, type Order } from "./transitions.js";
+import { Room } from "./room.js";
+import { Trees } from "./trees.js";
 
+/*
+ * The main file of the writer thread, the only one of the process that writes records. It blocks where it waits, on the
+ * ring or on the disk: nothing else runs in it.
+ */
+
+/** When many write at once, so much time is between two flushes of the disk at least: they share one. */
 const gatherMs = 2;
-const batchCommands = 2048;
+
 const start = workerData as WriterStart;
 const port = parentPort!;
-const commands = new Ring(start.commands);
-const answers = new Ring(start.answers);
-const answer = new AnswerWriter();
 
 function post(notice: Notice): void {
   port.postMessage(notice);
 }
 
-mkdirSync(start.path, { recursive: true, mode: 0o700 });
-const ledger = new Ledger(start.path);
-post({ kind: "ready" });
+function onTrouble(what: string, error: Error): void {
+  post({ kind: "trouble", what, error });
+}
 
-let lastStartMs = 0;
-let lastBatch = 0;
-let isClosing = false;
-while (!isClosing) {
-  commands.sleep(10_000);
-  if (!commands.hasMore) continue;
-  if (lastBatch > 1) {
-    const waitMs = lastStartMs + gatherMs - performance.now();
-    if (waitMs > 0) commands.pause(waitMs);
-  }
-  lastStartMs = performance.now();
-  const nowMs = Date.now() + start.skewMs[0]!;
-  const orders: Order[] = [];
-  const jobs: ListJob[] = [];
-  for (let message = commands.next(); message !== undefined; message = commands.next()) {
-    let bytes = commands.bytes;
-    let { at, length } = message;
-    if (bytes[at] === code.parcel) {
-      const parcel = receiveMessageOnPort(port)!.message as Uint8Array;
-      bytes = Buffer.from(parcel.buffer);
-      [at, length] = [0, bytes.length];
-    }
-    if (bytes[at] === code.close) isClosing = true;
-    else orders.push({ bytes, from: at, to: at + length, nowMs });
-    if (bytes[at] === code.list) jobs.push(JSON.parse(bytes.toString("utf8", at + within.names, at + length)));
-    if (orders.length >= batchCommands) break;
-  }
-  lastBatch = orders.length;
+function begin(): { trees: Trees; ledger: Ledger } | undefined {
   try {
-    ledger.transact(() => {
-      answer.clear();
-      for (const order of orders) {
-        const id = order.bytes.toString("latin1", order.from + within.id, order.from + within.id + 32);
-        const found = ledger.get(id);
-        const change = carryOut(order, found, answer);
-        if (change === "gone") ledger.remove(id);
-        else if (change !== undefined) ledger.put(change);
-      }
+    prepareFolder(start.path);
+    const trees = new Trees(start.path);
+    const ledger = new Ledger(start.path, trees, (ids) => {
+      if (Atomics.load(start.watching, 0) === 1) post({ kind: "changed", ids: Uint8Array.from(Buffer.concat(ids)) });
     });
+    ledger.begin();
+    return { trees, ledger };
   } catch (error) {
-    answer.clear();
-    const why = Buffer.from((error as Error).message);
-    for (const _ of orders) answer.byte(kind.unavailable).byte(0).blob(why, 0, why.length);
-  }
-  commands.release();
-  if (orders.length > 0) {
-    const at = answer.length <= answers.largest ? answers.reserve(answer.length) : -1;
-    if (at < 0) port.postMessage(Uint8Array.from(answer.bytes));
-    else {
-      answers.bytes.set(answer.bytes, at);
-      answers.publish();
-      port.postMessage(answer.length);
-    }
-  }
-  for (const { job, query } of jobs) {
-    const records = ledger.all();
-    const place = (record: Buffer) =>
-      `${String(viewOf(record, nowMs, false)!.createdAtMs).padStart(16, "0")}.${viewOf(record, nowMs, false)!.key}`;
-    const rest = records
-      .filter((record) => {
-        const view = viewOf(record, nowMs, false);
-        if (view === undefined || view.expiresAtMs <= nowMs) return false;
-        if (query.route !== undefined && query.route !== view.route) return false;
-        if (query.state !== undefined && query.state !== view.state) return false;
-        if (query.keyHash !== undefined && query.keyHash !== view.keyHash) return false;
-        if (query.idPrefix !== undefined && !view.key.startsWith(query.idPrefix)) return false;
-        return query.cursor === undefined || place(record) < query.cursor;
-      })
-      .sort((a, b) => (place(a) < place(b) ? 1 : -1));
-    const page = rest.slice(0, query.limit);
-    const cursor = rest.length > page.length ? place(page.at(-1)!) : null;
-    post({
-      kind: "page",
-      job,
-      heads: page.map((record) => Uint8Array.from(record.subarray(0, payloadAt(record)))),
-      cursor,
-    });
+    post({ kind: "failed", why: (error as Error).message });
+    return undefined;
   }
 }
-await ledger.close();
+
+function work(trees: Trees, ledger: Ledger): void {
+  const commands = new Ring(start.commands);
+  const room = new Room(start.path, trees, (isShort) =>
+    post({
+      kind: "trouble",
+      what: isShort
+        ? "The store's disk is nearly full: new requests are refused."
+        : "The store's disk has room again: new requests are taken.",
+    }),
+  );
+  const batch = new Batch(commands, new Ring(start.answers), port, ledger, room, onTrouble);
+  const chores = new Chores(ledger, trees, port, start.watching, start.skewMs);
+  let batchAtMs = 0;
+  let batchSize = 0;
+  while (!batch.isClosing) {
+    const dueInMs = commands.hasMore ? 0 : chores.dueInMs;
+    if (dueInMs > 0) commands.sleep(dueInMs);
+    if (!commands.hasMore) {
+      chores.step();
+      continue;
+    }
+    // One client alone is not kept waiting.
+    if (batchSize > 1) {
+      if (chores.isBehind) chores.step();
+      const restMs = batchAtMs + gatherMs - performance.now();
+      if (restMs > 0) commands.pause(restMs);
+    }
+    batchAtMs = performance.now();
+    batchSize = batch.run(Date.now() + start.skewMs[0]!);
+    chores.note(batchSize, batch.listJobs);
+  }
+}
+
+const opened = begin();
+if (opened !== undefined) {
+  post({ kind: "ready" });
+  work(opened.trees, opened.ledger);
+  opened.ledger.close();
+  await opened.trees.close();
+}
 port.close();
