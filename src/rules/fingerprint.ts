@@ -25,7 +25,7 @@ const version = "1";
 const maxFramedBytes = 1024;
 
 export function fingerprint(policy: Policy["fingerprint"], input: FingerprintInput): Fingerprint {
-  const fields: Framable[] = policy.headers.map((name) => [name, absentOr(headerValues(input.rawHeaders, name))]);
+  const fields: Framable[] = policy.headers.map((name) => [name, headerValues(input.rawHeaders, name)]);
   const framed = frame([
     version,
     input.method,
@@ -36,10 +36,6 @@ export function fingerprint(policy: Policy["fingerprint"], input: FingerprintInp
     comparedBody(policy, input),
   ]);
   return sha256(framed) as Fingerprint;
-}
-
-function absentOr(values: readonly string[]): Framable {
-  return values.length === 0 ? undefined : values;
 }
 
 function overrides(pairs: HeaderPairs): Framable[] {

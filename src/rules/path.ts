@@ -92,14 +92,14 @@ function refused(detail: string): RefusedPath {
   return { kind: "refused", detail };
 }
 
-/** Whether nothing of the path can be read in two ways: the common case, decided in one pass. */
+/** Whether nothing of the path can be read in two ways (a dot segment ends in a dot): the common case, in one pass. */
 function isPlain(raw: string): boolean {
   let previous = 0;
   for (let i = 0; i < raw.length; i++) {
     const code = raw.charCodeAt(i);
     if (code === SLASH) {
       if (previous === SLASH || previous === DOT) return false;
-    } else if (isNeutral[code] !== true || (code === DOT && previous === SLASH)) return false;
+    } else if (isNeutral[code] !== true) return false;
     previous = code;
   }
   return previous !== DOT;

@@ -5,9 +5,9 @@ import { type Match, mayForwardAmbiguous, type Router } from "./route.js";
 export type Routing = { readonly kind: "routed"; readonly match: Match | undefined } | Refusal;
 
 /**
- * No spelling of a path slips past a protected route: the canonical path decides, and where an upstream may read the
- * path as another one, that one must lead to the same route, or neither of the two may be protected. A reading that leads
- * to no route at all does no harm: no request reaches the upstream that way.
+ * No spelling of a path slips past a protected route: the canonical path decides, and where an upstream may read the path as
+ * one that belongs to another protected route, the request is refused. A reading that leads to no route, or to an
+ * unprotected one, does no harm: whatever it could reach is not protected.
  */
 export function routeRequest(router: Router, head: RequestHead): Routing {
   const { path } = head;
@@ -19,8 +19,7 @@ export function routeRequest(router: Router, head: RequestHead): Routing {
   if (match === undefined) return { kind: "routed", match };
   for (const variant of path.variants()) {
     const other = findByMethod(router, head, variant);
-    if (other === undefined || other.route === match.route) continue;
-    if (other.route.policy !== null || match.route.policy !== null) {
+    if (other !== undefined && other.route !== match.route && other.route.policy !== null) {
       return ambiguous("the path may also be read as that of another route");
     }
   }

@@ -117,7 +117,7 @@ t.test("where every reading leads to the same protected route nothing is refused
     t.equal(route(requestOf(target)), "guarded /*", target);
     t.equal(route(requestOf(target, { method: "GET" })), "open /*", target);
   }
-  for (const target of ["/a/../b", "/a//b", "/a%2fb", "/a%00"])
+  for (const target of ["/a/../b", "/a/.%0a./b", "/a/%2e%09/b", "/a//b", "/a%2fb", "/a%00"])
     t.equal(route(requestOf(target)), "request-ambiguous", target);
 });
 
@@ -125,6 +125,10 @@ t.test("two protected routes for two readings are refused as well", async (t) =>
   const route = routing([guarded("/a"), guarded("/:b")]);
   t.equal(route(requestOf("/a%20")), "request-ambiguous");
   t.equal(route(requestOf("/b%20")), "guarded /:b");
+  t.equal(routing([open("/a"), guarded("/:b")])(requestOf("/a%20")), "guarded /:b", "an unprotected one does no harm");
+  for (const target of ["/pay%20/in", "/pay./in", "/pay;x/in%20"]) {
+    t.equal(routing([guarded("/pay/in"), open("/*")])(requestOf(target)), "request-ambiguous", target);
+  }
 });
 
 t.test("ambiguousPaths: forward lets %2f, %5c and // through where no reading is protected", async (t) => {

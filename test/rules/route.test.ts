@@ -44,6 +44,7 @@ t.test("a pattern without a star matches nothing below it, and :name no empty se
   for (const target of ["/v1/orders", "/v1/orders/", "/v1/orders/1/2", "/", "/v1", "*"]) {
     t.equal(route(target, "OPTIONS"), "none", target);
   }
+  t.equal(compileRouter([open("/v1/:id/x")]).find("POST", "", "/v1//x"), undefined);
 });
 
 t.test("a star takes everything below, and the path before it", async (t) => {
