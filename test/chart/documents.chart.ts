@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import t from "tap";
 import { parse } from "yaml";
-import { chartDir, helm, helmPrograms } from "./render.js";
+import type { KubeObject } from "./objects.js";
+import { chartDir, helm, helmPrograms, kubernetesVersions, objectsOf, template } from "./render.js";
+import { schemaFaults, unknownFields } from "./typed.js";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 // A variable path: the generator is plain JavaScript without types.
@@ -40,5 +42,25 @@ t.test("helm packs it under its name, without its tests", async (t) => {
     const members = execFileSync("tar", ["-tzf", packed], { encoding: "utf8" });
     t.match(members, "idempotency-gateway/files/alerts.yaml");
     t.notMatch(members, "/ci/");
+  }
+});
+
+t.test("the objects in the Redis recipes are valid, and the values in them are the chart's", async (t) => {
+  const text = readFileSync(`${root}docs/redis-recipes.md`, "utf8");
+  const blocks = [...text.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, block]) => block!);
+  const objects: KubeObject[] = blocks.filter((block) => block.startsWith("apiVersion")).flatMap(objectsOf);
+  t.same(
+    objects.map(({ kind }) => kind),
+    ["Deployment", "Service"],
+  );
+  for (const object of objects) t.same(await schemaFaults(object), []);
+  t.same(unknownFields(objects), []);
+  const values = blocks.filter((block) => block.startsWith("# values.yaml"));
+  t.equal(values.length, 2);
+  for (const [index, block] of values.entries()) {
+    const route = '[{ name: a, match: { path: "/*" }, upstream: { url: "http://a" } }]';
+    const file = `${t.testdir({ "values.yaml": block.replace("[] # yours", route) })}/values.yaml`;
+    const { status, stderr } = template(helmPrograms()[4], kubernetesVersions[1], "-f", file);
+    t.equal(status, 0, `${index}: ${stderr}`);
   }
 });

@@ -35,7 +35,9 @@ function fetchHelms() {
 /** Installed anew only when the lockfile is another one than last time. */
 function installSchemas() {
   const stamp = `${here}node_modules/.lockfile-sha256`;
-  const wanted = createHash("sha256").update(readFileSync(`${here}package-lock.json`)).digest("hex");
+  const wanted = createHash("sha256")
+    .update(readFileSync(`${here}package-lock.json`))
+    .digest("hex");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"], {
     cwd: here,
