@@ -45,7 +45,7 @@ export async function modelContract(t: Test, open: OpenStore): Promise<void> {
           }
         }
       }),
-      { numRuns: 150, interruptAfterTimeLimit: 30_000 },
+      { numRuns: 100, interruptAfterTimeLimit: 30_000 },
     );
     t.pass("no difference was found");
   });

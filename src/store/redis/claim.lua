@@ -17,19 +17,20 @@ local version, state, fp, owner, ends, attempts, created, cause = unpack(redis.c
   'token', 'ends', 'attempts', 'created', 'cause'))
 if version and version ~= '1' then return {'format', now, version} end
 
-local function hold(born)
+local function hold(born, ...)
   local keep = ARGV[3] + ARGV[4]
-  redis.call('HSET', key, 'ends', now + ARGV[3])
+  redis.call('HSET', key, 'ends', now + ARGV[3], ...)
   redis.call('PEXPIRE', key, keep)
   redis.call('ZADD', open, now + keep, born .. ':' .. string.sub(key, -64))
-  if redis.call('PTTL', open) < keep then redis.call('PEXPIRE', open, keep + 60000) end
+  if redis.call('PTTL', open) >= keep then return end
+  redis.call('PEXPIRE', open, keep + 60000)
+  redis.call('ZREMRANGEBYSCORE', open, '-inf', now)
 end
+
 local function take(born, ...)
   attempts = (attempts or 0) + 1
-  redis.call('HSET', key, 'v', 1, 'state', 'in_flight', 'fp', mine, 'token', token, 'attempts', attempts, 'created', born,
+  hold(born, 'v', 1, 'state', 'in_flight', 'fp', mine, 'token', token, 'attempts', attempts, 'created', born,
     'changed', now, 'route', ARGV[7], 'namespace', ARGV[8], 'keyHash', ARGV[9], ...)
-  redis.call('ZREMRANGEBYSCORE', open, '-inf', now)
-  hold(born)
   return attempts
 end
 if (state == 'free' or state == 'in_doubt') and ARGV[6] == string.sub(owner, 1, 16) then

@@ -4,7 +4,8 @@ import type { RecordRedis } from "./connect.js";
 import { type KeyNames, tags } from "./keys.js";
 import { viewOf } from "./view.js";
 
-const scanCount = 1_000;
+/** Keys in one stretch of a walk: few enough that nobody else waits noticeably long for the server. */
+const scanCount = 500;
 const peekBatch = 100;
 
 /** Sorts as text by creation, then id: a record's place in the list, and the cursor. */
@@ -42,9 +43,7 @@ async function openPlaces(client: RecordRedis, names: KeyNames, query: ListQuery
   for (const tag of wanted) pipeline.zrange(names.open(tag), `(${nowMs}`, "+inf", "BYSCORE");
   const places: Place[] = [];
   for (const members of await results(pipeline)) {
-    for (const member of members as string[]) {
-      const colon = member.indexOf(":");
-      const place = placeAt(Number(member.slice(0, colon)), member.slice(colon + 1) as RecordKey);
+    for (const place of (members as string[]).map(placeOfMember)) {
       if (query.cursor === undefined || place < query.cursor) places.push(place);
     }
   }
@@ -52,32 +51,17 @@ async function openPlaces(client: RecordRedis, names: KeyNames, query: ListQuery
 }
 
 async function scannedPlaces(client: RecordRedis, names: KeyNames, query: ListQuery, wanted: number): Promise<Place[]> {
+  const pattern = names.pattern(query.idPrefix ?? "");
+  const filters = [query.state ?? "", query.route ?? "", query.keyHash ?? ""] as const;
   let newest: Place[] = [];
   let scanCursor = "0";
   do {
-    const pattern = names.pattern(query.idPrefix ?? "");
-    const [next, keys] = await client.scan(scanCursor, "MATCH", pattern, "COUNT", scanCount, "TYPE", "hash");
-    scanCursor = next;
-    const found = await placesOf(client, names, keys, query);
-    if (found.length === 0) continue;
-    newest = [...new Set([...newest, ...found])].sort(descending).slice(0, wanted);
+    const [next, ...members] = await client.survey(scanCursor, pattern, scanCount, ...filters);
+    scanCursor = next!;
+    const found = members.map(placeOfMember).filter((place) => query.cursor === undefined || place < query.cursor);
+    if (found.length > 0) newest = [...new Set([...newest, ...found])].sort(descending).slice(0, wanted);
   } while (scanCursor !== "0");
   return newest;
-}
-
-async function placesOf(client: RecordRedis, names: KeyNames, keys: string[], query: ListQuery): Promise<Place[]> {
-  const pipeline = client.pipeline();
-  for (const key of keys) pipeline.hmget(key, "state", "route", "keyHash", "created");
-  const places: Place[] = [];
-  for (const [index, fields] of (await results(pipeline)).entries()) {
-    const [state, route, keyHash, created] = fields as (string | null)[];
-    if (state === null || state === "free" || (query.state !== undefined && state !== query.state)) continue;
-    if (query.route !== undefined && route !== query.route) continue;
-    if (query.keyHash !== undefined && keyHash !== query.keyHash) continue;
-    const place = placeAt(Number(created), names.idOf(keys[index]!));
-    if (query.cursor === undefined || place < query.cursor) places.push(place);
-  }
-  return places;
 }
 
 async function peekAll(client: RecordRedis, names: KeyNames, places: Place[]): Promise<(RecordView | undefined)[]> {
@@ -95,6 +79,12 @@ function isWanted(view: RecordView, query: ListQuery): boolean {
 
 function placeOf(view: RecordView): Place {
   return placeAt(view.createdAtMs, view.key);
+}
+
+/** `created:id`, as the indexes and `survey.lua` have it. */
+function placeOfMember(member: string): Place {
+  const colon = member.indexOf(":");
+  return placeAt(Number(member.slice(0, colon)), member.slice(colon + 1) as RecordKey);
 }
 
 function placeAt(createdAtMs: number, key: RecordKey): Place {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** The verbs that are one script each, and how many keys it takes: the record, and the open records of its tag. */
+/** One script a verb, and how many keys it takes: the record, and the open records of its tag. */
 const keyCounts = {
   claim: 2,
   extend: 2,
@@ -11,6 +11,7 @@ const keyCounts = {
   forget: 2,
   resolve: 2,
   peek: 1,
+  survey: 0,
 } as const;
 
 type Argument = string | number | Buffer;
@@ -26,6 +27,7 @@ export interface RecordScripts {
   forget(record: string, open: string): Promise<string>;
   resolve(record: string, open: string, ...args: Argument[]): Promise<string>;
   peekBuffer(record: string, withResponse: "0" | "1"): Promise<unknown[]>;
+  survey(cursor: string, pattern: string, count: number, ...filters: readonly string[]): Promise<string[]>;
 }
 
 /** For the ioredis option `scripts`: called by hash, and sent whole to a server that has lost it. */
