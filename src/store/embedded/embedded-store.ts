@@ -24,14 +24,18 @@ export interface EmbeddedHooks {
   readonly skewMs?: Float64Array;
   /** The compiled writer thread, where it is not beside this file. For tests. */
   readonly writer?: URL;
+  /** How long a segment of the journal is. For tests: a short one is filed all the time. */
+  readonly segmentBytes?: number;
 }
 
 /** Opens the folder, or throws an `Error` in one plain sentence. */
 export async function openEmbeddedStore(config: EmbeddedConfig, hooks: EmbeddedHooks): Promise<RecordStore> {
   const skewMs = hooks.skewMs ?? new Float64Array(new SharedArrayBuffer(8));
   const watchers = new Watchers();
-  const thread = await WriterThread.start(config.path, skewMs, {
+  const thread = await WriterThread.start(config.path, {
+    skewMs,
     writer: hooks.writer,
+    segmentBytes: hooks.segmentBytes,
     onTrouble: hooks.onTrouble,
     onChanged: (ids) => watchers.wakeAll(ids),
   });

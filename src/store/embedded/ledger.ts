@@ -3,10 +3,8 @@ import { encodeFrame, Generation, type Staged } from "./generation.js";
 import { frameHeadBytes, removeSegmentsBefore, retireSegment, Segment } from "./segment.js";
 import type { Trees } from "./trees.js";
 
-/** A segment of this size is sealed, and filed while the next one is written. */
-const segmentBytes = 1 << 24;
-/** Then a segment is sealed although the one before is not filed yet: the disk is full, or far too slow. */
-const longestBytes = 8 * segmentBytes;
+/** A segment so many times the usual size is sealed although the one before is not filed yet: the disk is full, or far too slow. */
+const longest = 8;
 
 /**
  * The records of one folder, as all processes on this host share them: what happened lately is in the journal, the rest
@@ -25,6 +23,7 @@ export class Ledger {
   constructor(
     private readonly folder: string,
     private readonly trees: Trees,
+    private readonly segmentBytes: number,
     /** Ids of records that another process wrote. */
     private readonly onForeign: (ids: readonly Buffer[]) => void,
   ) {}
@@ -117,8 +116,8 @@ export class Ledger {
 
   /** Returns the segment that is on the disk now. */
   #append(staged: Staged): Segment {
-    const current = this.#current;
-    if (current.segment.position >= (this.#generations.length === 1 ? segmentBytes : longestBytes)) this.#seal();
+    const allowed = this.#generations.length === 1 ? this.segmentBytes : longest * this.segmentBytes;
+    if (this.#current.segment.position >= allowed) this.#seal();
     const { segment } = this.#current;
     const frame = encodeFrame(staged, frameHeadBytes);
     const payloadAt = segment.nextPayloadAt;

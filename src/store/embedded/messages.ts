@@ -3,6 +3,7 @@ import type { ListQuery } from "../record-store.js";
 /** What the writer thread is started with. */
 export interface WriterStart {
   readonly path: string;
+  readonly segmentBytes: number;
   readonly commands: SharedArrayBuffer;
   readonly answers: SharedArrayBuffer;
   readonly skewMs: Float64Array;

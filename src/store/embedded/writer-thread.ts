@@ -8,14 +8,19 @@ import { Outbox } from "./outbox.js";
 import { Ring } from "./ring.js";
 
 const answerRingBytes = 1 << 20;
+/** A segment of the journal of this size is sealed, and filed while the next one is written. */
+const usualSegmentBytes = 1 << 24;
 const tickMs = 1000;
 /** A disk that answered nothing for so many ticks counts as gone, until it answers. */
 const silentTicks = 5;
 const restartMs = 200;
 
 export interface ThreadHooks {
+  /** Shared memory: this many ms are added to the host's clock. */
+  readonly skewMs: Float64Array;
   /** The writer's file, where it is not beside this one. */
-  readonly writer?: URL | undefined;
+  readonly writer: URL | undefined;
+  readonly segmentBytes: number | undefined;
   onTrouble(what: string, error?: Error): void;
   /** Ids of records that another process wrote, 32 bytes each. */
   onChanged(ids: Buffer): void;
@@ -56,12 +61,11 @@ export class WriterThread {
 
   private constructor(
     private readonly path: string,
-    private readonly skewMs: Float64Array,
     private readonly hooks: ThreadHooks,
   ) {}
 
-  static async start(path: string, skewMs: Float64Array, hooks: ThreadHooks): Promise<WriterThread> {
-    const thread = new WriterThread(path, skewMs, hooks);
+  static async start(path: string, hooks: ThreadHooks): Promise<WriterThread> {
+    const thread = new WriterThread(path, hooks);
     await thread.#spawn();
     thread.#clock = setInterval(() => thread.#tick(), tickMs).unref();
     return thread;
@@ -120,9 +124,10 @@ export class WriterThread {
     const answers = Ring.ofSize(answerRingBytes);
     const workerData: WriterStart = {
       path: this.path,
+      segmentBytes: this.hooks.segmentBytes ?? usualSegmentBytes,
       commands: outbox.memory,
       answers: answers.memory,
-      skewMs: this.skewMs,
+      skewMs: this.hooks.skewMs,
       watching: this.#watching,
     };
     // As TypeScript where this file is run as TypeScript: then the thread needs the loader of this one, else nothing.

@@ -31,7 +31,7 @@ function begin(): { trees: Trees; ledger: Ledger } | undefined {
   try {
     prepareFolder(start.path);
     const trees = new Trees(start.path);
-    const ledger = new Ledger(start.path, trees, (ids) => {
+    const ledger = new Ledger(start.path, trees, start.segmentBytes, (ids) => {
       if (Atomics.load(start.watching, 0) === 1) post({ kind: "changed", ids: Uint8Array.from(Buffer.concat(ids)) });
     });
     ledger.begin();
