@@ -33,6 +33,9 @@ COPY config /app/config
 COPY --from=build --chown=65532:65532 /records /var/lib/idempotency-gateway
 WORKDIR /var/lib/idempotency-gateway
 
+# For those who come in by exec: kubectl exec … -- idempotency-gateway records list
+RUN ln -s /app/dist/main.js /usr/local/bin/idempotency-gateway
+
 # A number, so that Kubernetes can see that it is not root.
 USER 65532:65532
 EXPOSE 8080 9090

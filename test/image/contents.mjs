@@ -59,7 +59,11 @@ export function checkContents(engine, tag) {
   assert.equal(found.recordsOwner, 65532);
   assert.equal(found.cwd, "/var/lib/idempotency-gateway");
   assert.match(found.node, /^24\./);
-  const { status: code, stdout: version } = engine.runOnce(tag, { args: ["--version"] });
+  // By the name that people type in a shell of the container.
+  const { status: code, stdout: version } = engine.runOnce(tag, {
+    flags: ["--entrypoint", "idempotency-gateway"],
+    args: ["--version"],
+  });
   assert.equal(code, 0);
   assert.match(version, /^\d+\.\d+\.\d+/);
 }
