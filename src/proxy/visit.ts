@@ -33,8 +33,13 @@ export class Visit {
   ) {
     this.method = request.method ?? "";
     this.#target = request.url ?? "";
-    // Its socket may be gone by the time this is told.
-    this.#clientAddress = request.socket.remoteAddress;
+    const { socket } = request;
+    // It may be gone by the time this is told.
+    this.#clientAddress = socket.remoteAddress;
+    // Node says `finish` of an answer that was cut off, too.
+    response.on("finish", () => {
+      this.#isWhole = !socket.destroyed;
+    });
     response.on("close", () => this.#close());
     // A write to a client that is gone; its leaving is told by `close`.
     response.on("error", () => {});
@@ -57,7 +62,6 @@ export class Visit {
 
   #close(): void {
     this.#isClosed = true;
-    this.#isWhole = this.response.writableFinished;
     if (this.#isWhole && this.#sent !== undefined) return this.#tell(this.#sent);
     const result = this.onHangUp();
     if (this.#sent !== undefined) this.#tell(this.#sent);

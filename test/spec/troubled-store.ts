@@ -9,7 +9,7 @@ export interface Trouble {
   /** These verbs are carried out, but their answer is lost. */
   deaf?: ReadonlySet<Verb>;
   /** Awaited before a verb is carried out. */
-  before?: (verb: Verb) => Promise<void> | undefined;
+  before?: ((verb: Verb) => Promise<void> | undefined) | undefined;
   /** Told of each verb that was asked for. */
   asked?: (verb: Verb) => void;
 }
