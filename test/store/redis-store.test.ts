@@ -200,6 +200,15 @@ async function traffic(server: RedisServer): Promise<void> {
     t.same(await subscribed(), [], "nobody waits, nothing is subscribed");
   });
 
+  await t.test("behind a cursor that is none there is nothing", async (t) => {
+    const { store, close } = await openOn(server, (text) => t.fail(text));
+    t.teardown(close);
+    await store.claim(asking(leaseOn(newKey())));
+    for (const cursor of ["", "x", "NaN", "9".repeat(16)]) {
+      t.same(await store.list({ limit: 10, cursor }), { records: [], cursor: null });
+    }
+  });
+
   await t.test("a record of a later format is left alone", async (t) => {
     const { store, prefix, close } = await openOn(server, (text) => t.fail(text));
     t.teardown(close);

@@ -5,9 +5,40 @@ import { loadScripts, type RecordScripts } from "./scripts.js";
 export type RecordRedis = Redis & RecordScripts;
 
 /** Where the server is, without user and password: what may be shown. */
-export function placeOf(config: RedisConfig): string {
-  const { hostname, port } = new URL(config.url);
+export function placeOf({ sentinel, cluster, url }: RedisConfig): string {
+  if (sentinel !== null) return `${sentinel.master} (sentinels ${sentinel.nodes.join(", ")})`;
+  if (cluster !== null) return `${cluster.nodes.join(", ")} (cluster)`;
+  const { hostname, port } = new URL(url);
   return `${hostname || "localhost"}:${port || "6379"}`;
+}
+
+/** How one node of a cluster is reached: by the user, the password and the TLS that serve for all of them. */
+export function nodeConfig(config: RedisConfig, address: string): RedisConfig {
+  const { protocol, username, password, pathname } = new URL(config.url);
+  const user = username === "" && password === "" ? "" : `${username}:${password}@`;
+  return { ...config, cluster: null, url: `${protocol}//${user}${address}${pathname}` };
+}
+
+/** `host:port`, where the host may be an IPv6 address in brackets. */
+function addressOf(node: string): { host: string; port: number } {
+  const colon = node.lastIndexOf(":");
+  return { host: node.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(node.slice(colon + 1)) };
+}
+
+/**
+ * Sentinels are asked for the primary at every new connection. `failoverDetector` stays off: with it a client whose
+ * primary was killed ended for good.
+ */
+function sentinelOptions(sentinel: NonNullable<RedisConfig["sentinel"]>, isTls: boolean, commandTimeoutMs: number) {
+  return {
+    sentinels: sentinel.nodes.map(addressOf),
+    name: sentinel.master,
+    failoverDetector: false,
+    // A sentinel that is frozen is passed over.
+    sentinelCommandTimeout: commandTimeoutMs,
+    sentinelRetryStrategy: (attempt: number) => Math.min(50 * attempt, 1_000),
+    ...(isTls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+  } satisfies RedisOptions;
 }
 
 /**
@@ -19,6 +50,7 @@ export function placeOf(config: RedisConfig): string {
 export function redisOptions(config: RedisConfig) {
   const url = new URL(config.url);
   const db = url.pathname.replace(/^\//, "");
+  const isTls = url.protocol === "rediss:";
   if (!/^\d*$/.test(db)) throw new Error(`store.url: "${db}" is not the number of a database`);
   return {
     host: url.hostname.replace(/^\[|\]$/g, "") || "localhost",
@@ -26,7 +58,8 @@ export function redisOptions(config: RedisConfig) {
     db: Number(db),
     ...(url.username === "" ? {} : { username: decodeURIComponent(url.username) }),
     ...(url.password === "" ? {} : { password: decodeURIComponent(url.password) }),
-    ...(url.protocol === "rediss:" ? { tls: {} } : {}),
+    ...(isTls ? { tls: {} } : {}),
+    ...(config.sentinel === null ? {} : sentinelOptions(config.sentinel, isTls, config.commandTimeoutMs)),
     scripts: loadScripts(),
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -89,22 +122,29 @@ export async function connectRedis(
 function firstReady(client: Redis, place: string, startTimeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let reason = `no answer in ${startTimeoutMs} ms`;
+    let unresolved = "no sentinel answers.";
+    const onSentinelError = ({ message }: Error) => {
+      // How ioredis says that a sentinel answered, and has not heard of the name.
+      if (/invalid reply: null/.test(message)) unresolved = "no sentinel knows a primary of this name.";
+    };
     const settle = (error?: Error) => {
       clearTimeout(timer);
       client.off("ready", onReady);
       client.off("error", onError);
+      client.off("sentinelError", onSentinelError);
       if (error === undefined) resolve();
       else reject(error);
     };
     const onReady = () => settle();
     const onError = (error: Error) => {
-      reason = reasonOf(error);
+      reason = reasonOf(error).replace(/^All sentinels are unreachable\. Retrying from scratch.*?ms\./, unresolved);
       if (!/^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/.test(reason)) return;
       settle(new Error(`Redis at ${place} refused the user name or password: ${reason}`));
     };
     const timer = setTimeout(() => settle(new Error(`Redis at ${place} cannot be reached: ${reason}`)), startTimeoutMs);
     client.on("ready", onReady);
     client.on("error", onError);
+    client.on("sentinelError", onSentinelError);
     client.connect().catch(() => {});
   });
 }

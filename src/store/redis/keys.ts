@@ -23,6 +23,11 @@ export class KeyNames {
     return `${this.prefix}{${tag}}:open`;
   }
 
+  /** What is written after a claim, so that replicas which have it have the claim too. Nobody reads it. */
+  mark(record: string): string {
+    return `${record.slice(0, -64)}wait`;
+  }
+
   /** A glob for the records whose ids begin with these digits. */
   pattern(idPrefix: string): string {
     const escaped = this.prefix.replace(/[*?[\]\\]/g, "\\$&");

@@ -18,6 +18,8 @@ type Place = string;
  */
 export async function listRecords(client: RecordRedis, names: KeyNames, query: ListQuery): Promise<ListPage> {
   const isOpenOnly = query.state === "in_flight" || query.state === "in_doubt";
+  // Not one of ours: behind it there is nothing.
+  if (query.cursor !== undefined && !/^\d{16}\.[0-9a-f]{64}$/.test(query.cursor)) return { records: [], cursor: null };
   const wanted = query.limit + 1;
   const places = isOpenOnly
     ? await openPlaces(client, names, query)
@@ -53,10 +55,13 @@ async function openPlaces(client: RecordRedis, names: KeyNames, query: ListQuery
 async function scannedPlaces(client: RecordRedis, names: KeyNames, query: ListQuery, wanted: number): Promise<Place[]> {
   const pattern = names.pattern(query.idPrefix ?? "");
   const filters = [query.state ?? "", query.route ?? "", query.keyHash ?? ""] as const;
+  const notAfter = query.cursor === undefined ? Number.MAX_SAFE_INTEGER : createdAt(query.cursor);
   let newest: Place[] = [];
   let scanCursor = "0";
   do {
-    const [next, ...members] = await client.survey(scanCursor, pattern, scanCount, ...filters);
+    // Once there are enough, older ones need not be sent.
+    const notBefore = newest.length < wanted ? 0 : createdAt(newest.at(-1)!);
+    const [next, ...members] = await client.survey(scanCursor, pattern, scanCount, notBefore, notAfter, ...filters);
     scanCursor = next!;
     const found = members.map(placeOfMember).filter((place) => query.cursor === undefined || place < query.cursor);
     if (found.length > 0) newest = [...new Set([...newest, ...found])].sort(descending).slice(0, wanted);
@@ -89,6 +94,10 @@ function placeOfMember(member: string): Place {
 
 function placeAt(createdAtMs: number, key: RecordKey): Place {
   return `${String(createdAtMs).padStart(16, "0")}.${key}`;
+}
+
+function createdAt(place: Place): number {
+  return Number(place.slice(0, 16));
 }
 
 function descending(a: Place, b: Place): number {

@@ -34,18 +34,24 @@ export async function inspectRedis(client: Redis): Promise<RedisFacts> {
     isClusterNode: facts.get("cluster_enabled") === "1",
     maxMemoryBytes,
     evictionPolicy,
-    // Without a limit there is nothing to make room for, whatever the policy says.
-    mayEvict: maxMemoryBytes !== 0 && evictionPolicy !== "noeviction",
+    // Whatever the limit is now: it may be set while the server runs, and nobody would be told.
+    mayEvict: evictionPolicy !== "noeviction",
     hasAppendOnlyFile: facts.get("aof_enabled") === "1",
   };
 }
 
+export interface Wanted {
+  readonly requireNoEviction: boolean;
+  readonly isClusterNode: boolean;
+}
+
 /** Why records must not be kept there, as the end of a sentence about the server; `undefined` when they may. */
-export function objection(facts: RedisFacts, requireNoEviction: boolean): string | undefined {
+export function objection(facts: RedisFacts, wanted: Wanted): string | undefined {
   if (!(Number.parseInt(facts.version, 10) >= 7)) return `is version ${facts.version}; 7.0 or later is needed`;
   if (facts.role !== "master") return "is a replica; records are written to the primary";
-  if (facts.isClusterNode) return "is a node of a cluster; name its nodes in store.cluster";
-  if (requireNoEviction && facts.mayEvict) {
+  if (facts.isClusterNode && !wanted.isClusterNode) return "is a node of a cluster; name its nodes in store.cluster";
+  if (!facts.isClusterNode && wanted.isClusterNode) return "is not a node of a cluster; name it in store.url";
+  if (wanted.requireNoEviction && facts.mayEvict) {
     return `may evict records: its maxmemory-policy is ${facts.evictionPolicy}. Set it to noeviction, or accept that keys are forgotten with store.requireNoEviction: false`;
   }
   return undefined;

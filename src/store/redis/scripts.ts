@@ -27,7 +27,7 @@ export interface RecordScripts {
   forget(record: string, open: string): Promise<string>;
   resolve(record: string, open: string, ...args: Argument[]): Promise<string>;
   peekBuffer(record: string, withResponse: "0" | "1"): Promise<unknown[]>;
-  survey(cursor: string, pattern: string, count: number, ...filters: readonly string[]): Promise<string[]>;
+  survey(cursor: string, pattern: string, ...args: readonly (string | number)[]): Promise<string[]>;
 }
 
 /** For the ioredis option `scripts`: called by hash, and sent whole to a server that has lost it. */
