@@ -32,7 +32,9 @@ export interface ShownRecord {
   readonly cause: string | null;
 }
 
-const startMs = 20_000;
+/** On a busy machine a start alone takes seconds. */
+const patienceMs = 30_000;
+const lookMs = 40;
 
 /** A folder that is gone at the end of the test. */
 export async function tempFolder(t: Owner): Promise<string> {
@@ -163,12 +165,12 @@ export class Gateway {
     await this.until(`${key} is ${state}`, async () => (await this.recordState(key)) === state);
   }
 
-  /** Asks again and again until it is so; fails after 20 s with what was awaited. */
+  /** Asks again and again until it is so; fails after half a minute with what was awaited. */
   async until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
-    const endMs = Date.now() + startMs;
+    const endMs = Date.now() + patienceMs;
     while (!(await isSo())) {
       if (Date.now() > endMs) throw new Error(`never came: ${what}\n${this.process.stderr}${this.process.stdout}`);
-      await pause(20);
+      await pause(lookMs);
     }
   }
 

@@ -36,7 +36,7 @@ function isRefused(port: number): Promise<boolean> {
 t.test("SIGTERM: running calls finish and are stored, waiters are answered, then exit 0", async (t) => {
   const gateway = await Gateway.start(t, settings(["drain"]));
   upstream.on("/drain", answer(201, "at once"));
-  const idle = await RawClient.connect(gateway.port);
+  const [silent, idle] = [await RawClient.connect(gateway.port), await RawClient.connect(gateway.port)];
   idle.write("POST /drain HTTP/1.1\r\nHost: x\r\nIdempotency-Key: idle\r\nContent-Length: 0\r\n\r\n");
   t.equal((await idle.response()).status, 201);
   const gate = new Gate();
@@ -50,7 +50,8 @@ t.test("SIGTERM: running calls finish and are stored, waiters are answered, then
   gateway.process.signal("SIGTERM");
   await gateway.until("readyz 503", async () => (await gateway.readiness()) === 503);
   await gateway.until("no new connection is taken", () => isRefused(gateway.port));
-  await idle.ended();
+  // Also the one on which nothing was ever sent: it is owed no answer.
+  await Promise.all([idle.ended(), silent.ended()]);
   t.ok(gateway.process.isRunning, "it waits for its calls");
   gate.open();
   t.match(await first, { status: 201, text: "finished", isReplayed: false });
@@ -61,17 +62,6 @@ t.test("SIGTERM: running calls finish and are stored, waiters are answered, then
     t.match(await post(`${gateway.url}/drain`, { key }), { status: 201, text: "finished", isReplayed: true });
   }
   t.equal(upstream.count("/drain"), 3);
-});
-
-t.test("a connection on which nothing was ever sent does not hold up a drain", async (t) => {
-  const gateway = await Gateway.start(t, settings(["silent"]));
-  const silent = await RawClient.connect(gateway.port);
-  // Connections are accepted in turn: once this one is answered, the silent one is open.
-  t.equal((await post(`${gateway.url}/silent`, { key: "k" })).status, 201);
-  const beganMs = performance.now();
-  t.same(await gateway.stop(), { code: 0, signal: null });
-  await silent.ended();
-  t.ok(performance.now() - beganMs < 10_000, "drainTimeout is 30 s");
 });
 
 t.test("what outlasts drainTimeout is left in doubt, and those who wait are told so", async (t) => {
@@ -132,27 +122,24 @@ t.test("SIGHUP and a changed file reload the routes; a bad file is refused and t
   t.match(await post(`${gateway.url}/two`, { key: "k" }), { status: 201, isReplayed: true });
   t.match(await post(`${gateway.url}/three`, { key: "k" }), { status: 404 });
 
-  const before = await reloads("success");
   await gateway.configure(settings(["one", "two", "five"]));
-  await gateway.until("the changed file is seen without a signal", async () => (await reloads("success")) > before);
-  t.equal((await post(`${gateway.url}/five`, { key: "k" })).status, 201);
+  await gateway.until(
+    "the changed file is seen without a signal",
+    async () => (await post(`${gateway.url}/five`, { key: "k" })).status === 201,
+  );
 
   gate.open();
   t.match(await running, { status: 201, text: "began under the old routes" });
   t.match(await post(`${gateway.url}/one`, { key: "k" }), { isReplayed: true });
-});
 
-t.test("no request is dropped while routes are reloaded again and again", async (t) => {
-  const gateway = await Gateway.start(t, settings(["busy"]));
-  upstream.on("/busy", answer(201, "ok"));
   const client = await RawClient.connect(gateway.port);
   for (let turn = 0; turn < 60; turn++) {
     if (turn % 20 === 5) {
-      await gateway.configure(settings(["busy", `extra-${turn}`]));
+      await gateway.configure(settings(["one", `extra-${turn}`]));
       gateway.process.signal("SIGHUP");
     }
-    client.write(`POST /busy HTTP/1.1\r\nHost: x\r\nIdempotency-Key: ${turn}\r\nContent-Length: 0\r\n\r\n`);
-    t.equal((await client.response()).status, 201);
+    client.write(`POST /one HTTP/1.1\r\nHost: x\r\nIdempotency-Key: ${turn}\r\nContent-Length: 0\r\n\r\n`);
+    t.equal((await client.response()).status, 201, "no request is dropped");
   }
   client.hangUp();
 });
@@ -163,7 +150,7 @@ t.test("what keeps it from starting is told in one plain line, with the right ex
   t.teardown(() => taken.close());
   await new Promise((resolve) => taken.once("listening", resolve));
   const takenPort = (taken.address() as { port: number }).port;
-  const free = [await freePort(), await freePort(), await freePort(), await freePort()];
+  const free = await Promise.all(Array.from({ length: 5 }, freePort));
   await writeFile(join(folder, "empty.yaml"), "");
   await writeFile(
     join(folder, "bad.yaml"),
@@ -182,15 +169,13 @@ t.test("what keeps it from starting is told in one plain line, with the right ex
     "no-folder.yaml",
     `server: { port: ${free[0]} }\nadmin: { port: ${free[1]} }\nstore: { type: embedded, path: ./empty.yaml/data }\n${routes}\n`,
   );
-  const adminTaken = ["serve", "--upstream", upstream.url, "--port", `${free[3]}`, "--admin-port", `${takenPort}`];
-  const cases: [what: string, args: string[], code: number | RegExp, stderr: RegExp][] = [
-    [
-      "the port is taken",
-      ["serve", "--upstream", upstream.url, "--port", `${takenPort}`, "--admin-port", `${free[3]}`],
-      1,
-      new RegExp(`${takenPort}`),
-    ],
-    ["the admin port is taken", adminTaken, 1, new RegExp(`${takenPort}`)],
+  const withPorts = (port: number | undefined, adminPort: number | undefined) => [
+    ...["serve", "--upstream", upstream.url],
+    ...["--port", `${port}`, "--admin-port", `${adminPort}`],
+  ];
+  const cases: [what: string, args: string[], code: 1 | 2, stderr: RegExp][] = [
+    ["the port is taken", withPorts(takenPort, free[3]), 1, new RegExp(`${takenPort}`)],
+    ["the admin port is taken", withPorts(free[4], takenPort), 1, new RegExp(`${takenPort}`)],
     ["there is no such file", ["serve", "--config", "nowhere.yaml"], 1, /nowhere\.yaml/],
     ["a folder instead of a file", ["serve", "--config", "."], 1, /./],
     ["Redis is not there", ["serve", "--config", noRedis], 1, new RegExp(`${free[2]}`)],
@@ -200,15 +185,17 @@ t.test("what keeps it from starting is told in one plain line, with the right ex
     ["no upstream and no file", ["serve"], 2, /./],
     ["an upstream that is no URL", ["serve", "--upstream", "nonsense"], 2, /nonsense/],
   ];
-  for (const [what, args, code, stderr] of cases) {
+  const failing = async ([what, args, code, stderr]: (typeof cases)[number]) => {
     const child = new GatewayProcess(args, { cwd: folder });
-    const exit = await exitOf(child, 10_000);
-    t.match(exit.code, code, `${what}: exit code`);
+    const exit = await exitOf(child);
+    t.equal(exit.code, code, `${what}: exit code`);
     t.match(child.stderr, stderr, what);
     t.notMatch(child.stderr, /\n\s+at |"level"|\bstack\b/, `${what}: no stack trace, no log object`);
     if (code === 1) t.equal(child.stderr.trim().split("\n").length, 1, `${what}: one line: ${child.stderr}`);
     t.notMatch(child.stdout, /\n\s+at /);
-  }
+  };
+  // A few at a time: they cost nothing but their start.
+  for (let at = 0; at < cases.length; at += 3) await Promise.all(cases.slice(at, at + 3).map(failing));
   const mistaken = new GatewayProcess(["serve", "--config", "bad.yaml"], { cwd: folder });
   t.equal((await exitOf(mistaken)).code, 1);
   t.match(mistaken.stderr, /bad\.yaml:3:5 .*match/, "place, and the nearest valid name");
