@@ -42,6 +42,7 @@ const args = { VERSION: "9.8.7", REVISION: revision, CREATED: "2026-01-02T03:04:
 try {
   await step(`${engine.name} builds the image`, async () => engine.build({ tag, context, args }));
   if (failed === 0) {
+    process.stdout.write(`# ${Math.round(engine.inspect(tag).Size / 1e6)} MB\n`);
     await step("the image says who it is, what it runs and as whom", async () => checkMetadata(engine, tag, args));
     await step("the image holds what production needs and no more", async () => checkContents(engine, tag));
     await step("a wrong configuration ends it with one line and 1", async () => checkRefusal(engine, tag));
