@@ -85,17 +85,24 @@ function engineOf({ name, command, build, runFlags, clean }) {
     if (status !== 0) throw new Error(`${program} ${args[0]}: ${stderr.trim()}`);
     return stdout.trim();
   };
+  const started = new Set();
   return {
     name,
     build,
-    clean,
+    /** Removes what is left: containers, also running ones, and the image. */
+    clean: (tag) => {
+      for (const container of started) run(["rm", "--force", container], { stdio: "ignore" });
+      clean(tag);
+    },
     /** The image's own configuration, as it was written in the Dockerfile. */
     inspect: (tag) => JSON.parse(text(["image", "inspect", tag]))[0],
     /** Runs to the end: `{ status, stdout, stderr }`. */
     runOnce: (tag, { flags = [], args = [] }) => run(["run", "--rm", ...runFlags, ...flags, tag, ...args]),
     /** Runs in the background. */
-    start: (tag, container, { flags = [], args = [] }) =>
-      text(["run", "--detach", "--name", container, ...runFlags, ...flags, tag, ...args]),
+    start: (tag, container, { flags = [], args = [] }) => {
+      started.add(container);
+      text(["run", "--detach", "--name", container, ...runFlags, ...flags, tag, ...args]);
+    },
     exec: (container, ...args) => run(["exec", container, ...args]),
     /** SIGTERM, and SIGKILL after so many seconds; resolves when the container has stopped. */
     stop: (container, graceSeconds) =>
@@ -111,7 +118,10 @@ function engineOf({ name, command, build, runFlags, clean }) {
       const { stdout, stderr } = run(["logs", container]);
       return `${stdout}${stderr}`;
     },
-    remove: (container) => run(["rm", "--force", container], { stdio: "ignore" }),
+    remove: (container) => {
+      run(["rm", "--force", container], { stdio: "ignore" });
+      started.delete(container);
+    },
   };
 }
 

@@ -14,15 +14,18 @@ const context = fileURLToPath(new URL("../../", import.meta.url));
 const revision = randomUUID().slice(0, 8);
 const tag = `localhost/idempotency-gateway-test:${revision}`;
 
-/** Nothing here may hang for ever, whatever an engine does. */
-const limitMs = 12 * 60_000;
-setTimeout(() => {
-  process.stderr.write(`test:image: FAILED: not done after ${limitMs / 60_000} minutes\n`);
-  process.exit(1);
-}, limitMs).unref();
-
 const { engine, reason } = findEngine();
 if (engine === undefined) skipOrFail("test:image", reason);
+
+/** Nothing here may hang for ever, whatever an engine does, and nothing may be left behind. */
+const limitMs = 12 * 60_000;
+const giveUp = (why) => {
+  process.stderr.write(`test:image: FAILED: ${why}\n`);
+  engine.clean(tag);
+  process.exit(1);
+};
+setTimeout(giveUp, limitMs, `not done after ${limitMs / 60_000} minutes`).unref();
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => giveUp(`stopped by ${signal}`));
 
 let failed = 0;
 async function step(title, run) {
