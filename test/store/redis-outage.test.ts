@@ -1,4 +1,4 @@
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
@@ -232,13 +232,13 @@ async function refusals(t: Test, binary: string, server: RedisServer): Promise<v
     t.equal(await refused(`redis://:right%20one@${at}/3`), "opened");
   });
 
-  await t.test("a server that may evict records is refused, one without a limit is not", async (t) => {
+  await t.test("a server that may evict records is refused, also one that has no limit yet", async (t) => {
     const evicting = await startRedis(binary, ["--maxmemory", "50mb", "--maxmemory-policy", "volatile-lru"]);
     t.teardown(() => evicting.stop());
     t.match(await refused(evicting.url), /may evict records: its maxmemory-policy is volatile-lru/);
     t.equal(await refused(evicting.url, { requireNoEviction: false }), "opened");
     await evicting.admin.config("SET", "maxmemory", "0");
-    t.equal(await refused(evicting.url), "opened");
+    t.match(await refused(evicting.url), /may evict records/);
     await evicting.admin.config("SET", "maxmemory", "50mb", "maxmemory-policy", "noeviction");
     t.equal(await refused(evicting.url), "opened");
     await evicting.admin.replicaof("127.0.0.1", await freePort());
@@ -256,6 +256,32 @@ async function refusals(t: Test, binary: string, server: RedisServer): Promise<v
     t.equal(await refused(blind, { requireNoEviction: false }), "opened");
     const tied = await user("tied", "+@all", "-@scripting", "&*");
     t.match(await refused(tied), /refuses what the store needs: NOPERM/);
+  });
+
+  await t.test("a user with the rights that decision 0013 lists can do everything", async (t) => {
+    const page = await readFile(new URL("../../docs/decisions/0013-what-redis-must-be.md", import.meta.url), "utf8");
+    const rules = /ACL SETUSER gateway ([^`]+)`/.exec(page)?.[1]?.split(" ") ?? [];
+    await server.admin.call("ACL", "SETUSER", "gateway", "reset", "on", ">pw", ...rules);
+    const { store, news } = await openOn(t, `redis://gateway:pw@127.0.0.1:${server.port}`);
+    const [lease, taker, second] = [leaseOn(newKey()), leaseOn(newKey()), leaseOn(newKey())];
+    await store.claim(asking(lease));
+    const woken = new Promise<void>((resolve) => t.teardown(store.watch(lease.key, resolve)));
+    await store.extend(lease, leaseMs, retentionMs);
+    await store.strand(lease, "reset", refusal, retentionMs);
+    await store.claim(asking({ ...taker, key: lease.key }, { mayTake: true }));
+    await store.withdraw({ ...taker, key: lease.key });
+    await store.resolve(lease.key, { kind: "notDone" });
+    await store.claim(asking(second));
+    await store.complete(second, answer("x"), origin);
+    await store.peek(second.key, true);
+    await store.forget(second.key);
+    await store.claim(asking(taker));
+    await store.release(taker, { landing: refusal, landingMs: hour });
+    await store.list({ limit: 10 });
+    await store.list({ limit: 10, state: "in_doubt" });
+    await store.ping();
+    await woken;
+    t.same(news, []);
   });
 
   await t.test("a user that may not publish stores all the same, and is told why waiting is slow", async (t) => {

@@ -3,8 +3,10 @@ import t from "tap";
 import { StoreUnavailableError } from "../../src/store/record-store.js";
 import { Breaker } from "../../src/store/redis/breaker.js";
 import { connectRedis, redisOptions } from "../../src/store/redis/connect.js";
-import { KeyNames } from "../../src/store/redis/keys.js";
+import { KeyNames, tags } from "../../src/store/redis/keys.js";
+import { RedisNode } from "../../src/store/redis/node.js";
 import { objection, type RedisFacts } from "../../src/store/redis/preflight.js";
+import type { Primaries } from "../../src/store/redis/primaries.js";
 import { RedisStore } from "../../src/store/redis/redis-store.js";
 import { ServerClock } from "../../src/store/redis/server-clock.js";
 import { Wakes } from "../../src/store/redis/wake.js";
@@ -76,10 +78,13 @@ t.test("a server that may not keep records is told from one that may", async (t)
     [{ mayEvict: true, evictionPolicy: "allkeys-lru" }, false, undefined],
   ];
   for (const [changes, requireNoEviction, wanted] of cases) {
-    const found = objection({ ...good, ...changes }, requireNoEviction);
+    const found = objection({ ...good, ...changes }, { requireNoEviction, isClusterNode: false });
     if (wanted === undefined) t.equal(found, undefined, JSON.stringify(changes));
     else t.match(found, wanted);
   }
+  const ofCluster = { requireNoEviction: true, isClusterNode: true };
+  t.match(objection(good, ofCluster), /not a node of a cluster/);
+  t.equal(objection({ ...good, isClusterNode: true }, ofCluster), undefined);
 });
 
 t.test("a key's name keeps record and index together, and is escaped as a pattern", async (t) => {
@@ -116,7 +121,14 @@ t.test("against a server", async (t) => {
     const wakes = new Wakes(() => new Redis(), t.fail);
     const clock = new ServerClock(() => performance.now() + jumpMs());
     const names = new KeyNames("ig:");
-    return new RedisStore({ client, names, breaker, clock, wakes, commandTimeoutMs: 5_000, close });
+    const node = new RedisNode({ client, clock, breaker, confirmations: undefined, close });
+    const primaries: Primaries = {
+      ask: (operation, _tag, send) => node.ask(operation, send),
+      shares: () => [{ node, tags }],
+      openSubscriber: () => new Redis(),
+      close,
+    };
+    return new RedisStore({ primaries, names, wakes, commandTimeoutMs: 5_000 });
   };
 
   await t.test("a claim whose caller is wrong about the time is asked once more", async (t) => {

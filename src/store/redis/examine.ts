@@ -1,7 +1,8 @@
 import type { Redis } from "ioredis";
 import type { RedisConfig } from "../../config/config.js";
 import type { Finding } from "../finding.js";
-import { connectRedis } from "./connect.js";
+import { primaryConfigs } from "./cluster.js";
+import { type Connection, connectRedis, placeOf } from "./connect.js";
 import { inspectRedis, objection, type RedisFacts } from "./preflight.js";
 
 const startTimeoutMs = 5_000;
@@ -9,23 +10,38 @@ const trips = 20;
 /** Claims carry a deadline by the server's clock; a skew is measured and bridged, a large one says something else is wrong. */
 const largeSkewMs = 1_000;
 
-/** Connects, and says what an operator should know before money depends on this server. */
+const quiet = { onTrouble: () => {}, onRecovery: () => {} };
+
+/** Connects, and says what an operator should know before money depends on this server, or on those of this cluster. */
 export async function examineRedis(config: RedisConfig): Promise<Finding[]> {
-  const quiet = { onTrouble: () => {}, onRecovery: () => {} };
-  let connection: Awaited<ReturnType<typeof connectRedis>>;
+  let primaries: readonly RedisConfig[];
+  try {
+    primaries = await primaryConfigs(config, startTimeoutMs);
+  } catch (error) {
+    return [{ check: "redis connection", state: "unsafe", detail: (error as Error).message }];
+  }
+  const findings = await Promise.all(primaries.map((primary) => examinePrimary(primary, config.cluster !== null)));
+  return findings.flat();
+}
+
+async function examinePrimary(config: RedisConfig, isClusterNode: boolean): Promise<Finding[]> {
+  let connection: Connection;
   try {
     connection = await connectRedis(config, quiet, startTimeoutMs);
   } catch (error) {
     return [{ check: "redis connection", state: "unsafe", detail: (error as Error).message }];
   }
   try {
-    return [...(await examineServer(connection.client, config)), ...(await examineTime(connection.client, config))];
+    const { client } = connection;
+    const findings = [...(await examineServer(client, config, isClusterNode)), ...(await examineTime(client, config))];
+    if (!isClusterNode) return findings;
+    return findings.map((finding) => ({ ...finding, detail: `${placeOf(config)}: ${finding.detail}` }));
   } finally {
     await connection.close();
   }
 }
 
-async function examineServer(client: Redis, config: RedisConfig): Promise<Finding[]> {
+async function examineServer(client: Redis, config: RedisConfig, isClusterNode: boolean): Promise<Finding[]> {
   let facts: RedisFacts;
   try {
     facts = await inspectRedis(client);
@@ -33,7 +49,7 @@ async function examineServer(client: Redis, config: RedisConfig): Promise<Findin
     const state = config.requireNoEviction ? "unsafe" : "warning";
     return [{ check: "redis settings", state, detail: `INFO is not permitted: ${(error as Error).message}` }];
   }
-  const refusal = objection(facts, true);
+  const refusal = objection(facts, { requireNoEviction: true, isClusterNode });
   return [
     { check: "redis version", state: "ok", detail: `${facts.product} ${facts.version}, ${facts.role}` },
     refusal === undefined

@@ -1,7 +1,7 @@
 import type { RecordKey, RecordState } from "../../model.js";
 import type { ListPage, ListQuery, RecordView } from "../record-store.js";
 import type { RecordRedis } from "./connect.js";
-import { type KeyNames, tags } from "./keys.js";
+import type { KeyNames } from "./keys.js";
 import { viewOf } from "./view.js";
 
 /** Keys in one stretch of a walk: few enough that nobody else waits noticeably long for the server. */
@@ -16,13 +16,18 @@ type Place = string;
  * walking all keys, while only the newest `limit + 1` places are held. Redis may show a key twice on such a walk, and
  * may change under it: the page is read again, record by record, before it is given out.
  */
-export async function listRecords(client: RecordRedis, names: KeyNames, query: ListQuery): Promise<ListPage> {
+export async function listRecords(
+  client: RecordRedis,
+  names: KeyNames,
+  query: ListQuery,
+  tags: readonly string[],
+): Promise<ListPage> {
   const isOpenOnly = query.state === "in_flight" || query.state === "in_doubt";
   // Not one of ours: behind it there is nothing.
   if (query.cursor !== undefined && !/^\d{16}\.[0-9a-f]{64}$/.test(query.cursor)) return { records: [], cursor: null };
   const wanted = query.limit + 1;
   const places = isOpenOnly
-    ? await openPlaces(client, names, query)
+    ? await openPlaces(client, names, query, tags)
     : await scannedPlaces(client, names, query, wanted);
   const records: RecordView[] = [];
   for (let from = 0; from < places.length; from += peekBatch) {
@@ -37,7 +42,22 @@ export async function listRecords(client: RecordRedis, names: KeyNames, query: L
   return { records, cursor: !isOpenOnly && places.length === wanted ? places.at(-1)! : null };
 }
 
-async function openPlaces(client: RecordRedis, names: KeyNames, query: ListQuery): Promise<Place[]> {
+/** One page of what several servers list. It ends where the first of them knows of no more. */
+export function mergePages(pages: readonly ListPage[], limit: number): ListPage {
+  if (pages.length === 1) return pages[0]!;
+  const ends = pages.flatMap(({ cursor }) => (cursor === null ? [] : [cursor])).sort(descending);
+  const known = new Map(pages.flatMap(({ records }) => records).map((view) => [placeOf(view), view]));
+  const places = [...known.keys()].filter((place) => ends[0] === undefined || place >= ends[0]).sort(descending);
+  const records = places.slice(0, limit).map((place) => known.get(place)!);
+  return { records, cursor: places.length > limit ? places[limit - 1]! : (ends[0] ?? null) };
+}
+
+async function openPlaces(
+  client: RecordRedis,
+  names: KeyNames,
+  query: ListQuery,
+  tags: readonly string[],
+): Promise<Place[]> {
   const nowMs = await serverNowMs(client);
   const prefix = query.idPrefix ?? "";
   const wanted = tags.filter((tag) => tag.startsWith(prefix.slice(0, 2)) || prefix.startsWith(tag));

@@ -11,23 +11,19 @@ import {
   type Resolution,
   StoreUnavailableError,
 } from "../record-store.js";
-import type { Breaker } from "./breaker.js";
-import type { RecordRedis } from "./connect.js";
 import type { KeyNames } from "./keys.js";
-import { listRecords } from "./list.js";
-import type { ServerClock } from "./server-clock.js";
+import { listRecords, mergePages } from "./list.js";
+import type { RedisNode } from "./node.js";
+import type { Primaries } from "./primaries.js";
 import { UnknownFormatError, viewOf } from "./view.js";
 import type { Wakes } from "./wake.js";
 
 /** What a store is made of; `openRedisStore` makes it. */
 export interface RedisParts {
-  readonly client: RecordRedis;
+  readonly primaries: Primaries;
   readonly names: KeyNames;
-  readonly breaker: Breaker;
-  readonly clock: ServerClock;
   readonly wakes: Wakes;
   readonly commandTimeoutMs: number;
-  readonly close: () => Promise<void>;
 }
 
 /** One script a verb, one round trip a script; see `claim.lua` and its siblings for what is decided there. */
@@ -40,18 +36,20 @@ export class RedisStore implements RecordStore {
   }
 
   async claim(request: ClaimRequest): Promise<Claim> {
-    let reply = await this.#tryClaim(request);
+    let answer = await this.#tryClaim(request);
     // Refused, because this process did not know what the server's clock shows. The refusal has told it.
-    if (text(reply[0]) === "late") reply = await this.#tryClaim(request);
-    if (text(reply[0]) === "late") throw new StoreUnavailableError("claim", false);
-    return claimOf(reply, request);
+    if (text(answer.reply[0]) === "late") answer = await this.#tryClaim(request);
+    if (text(answer.reply[0]) === "late") throw new StoreUnavailableError("claim", false);
+    const claim = claimOf(answer.reply, request);
+    if (claim.kind === "won") await this.#confirm(request.lease, answer.node);
+    return claim;
   }
 
-  async #tryClaim(request: ClaimRequest): Promise<unknown[]> {
-    const { client, clock, commandTimeoutMs } = this.parts;
+  async #tryClaim(request: ClaimRequest): Promise<{ reply: unknown[]; node: RedisNode }> {
+    const { commandTimeoutMs } = this.parts;
     const { lease } = request;
-    const reply = await this.#ask("claim", () =>
-      client.claimBuffer(
+    return await this.#ask("claim", lease.key, async (node) => {
+      const reply = await node.client.claimBuffer(
         ...this.#keys(lease.key),
         lease.token,
         request.fingerprint,
@@ -62,28 +60,37 @@ export class RedisStore implements RecordStore {
         request.route,
         request.namespace,
         request.keyHash,
-        clock.nowMs(),
+        node.clock.nowMs(),
         commandTimeoutMs,
-      ),
+      );
+      node.clock.learn(reply[1] as number);
+      return { reply, node };
+    });
+  }
+
+  /** What too few replicas hold may be forgotten in a failover: then nothing may be sent for it, and it is undone. */
+  async #confirm(lease: Lease, { confirmations }: RedisNode): Promise<void> {
+    if (confirmations === undefined) return;
+    if (await confirmations.confirm(this.parts.names.record(lease.key), lease.token)) return;
+    const isUndone = await this.withdraw(lease).then(
+      () => true,
+      () => false,
     );
-    clock.learn(reply[1] as number);
-    return reply;
+    throw new StoreUnavailableError("claim", !isUndone, { cause: new Error("too few replicas confirmed the claim") });
   }
 
   async extend(lease: Lease, leaseMs: number, retentionMs: number): Promise<"kept" | "lost"> {
-    const { client } = this.parts;
-    const answer = await this.#ask("extend", () =>
+    const answer = await this.#ask("extend", lease.key, ({ client }) =>
       client.extend(...this.#keys(lease.key), lease.token, leaseMs, retentionMs),
     );
     return answer as "kept" | "lost";
   }
 
   async complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost"> {
-    const { client } = this.parts;
     const { kind } = completion;
     const response =
       kind === "response" ? completion.response : { ...completion, reason: "", body: nothing, trailers: [] };
-    const answer = await this.#ask("complete", () =>
+    const answer = await this.#ask("complete", lease.key, ({ client }) =>
       client.complete(
         ...this.#keys(lease.key),
         lease.token,
@@ -101,8 +108,9 @@ export class RedisStore implements RecordStore {
   }
 
   async withdraw(lease: Lease): Promise<"withdrawn" | "lost"> {
-    const { client } = this.parts;
-    const answer = await this.#ask("withdraw", () => client.withdraw(...this.#keys(lease.key), lease.token));
+    const answer = await this.#ask("withdraw", lease.key, ({ client }) =>
+      client.withdraw(...this.#keys(lease.key), lease.token),
+    );
     return answer as "withdrawn" | "lost";
   }
 
@@ -110,9 +118,8 @@ export class RedisStore implements RecordStore {
     lease: Lease,
     landed?: { readonly landing: Landing; readonly landingMs: number },
   ): Promise<"released" | "lost"> {
-    const { client } = this.parts;
     const landing = landed === undefined ? "" : encodeLanding(landed.landing);
-    const answer = await this.#ask("release", () =>
+    const answer = await this.#ask("release", lease.key, ({ client }) =>
       client.release(...this.#keys(lease.key), lease.token, landing, landed?.landingMs ?? 0),
     );
     return answer as "released" | "lost";
@@ -124,38 +131,40 @@ export class RedisStore implements RecordStore {
     landing: Landing | undefined,
     retentionMs: number,
   ): Promise<"stranded" | "lost"> {
-    const { client } = this.parts;
     const blob = landing === undefined ? "" : encodeLanding(landing);
-    const answer = await this.#ask("strand", () =>
+    const answer = await this.#ask("strand", lease.key, ({ client }) =>
       client.strand(...this.#keys(lease.key), lease.token, cause, blob, retentionMs),
     );
     return answer as "stranded" | "lost";
   }
 
   async peek(key: RecordKey, withResponse: boolean): Promise<RecordView | undefined> {
-    const { client, names } = this.parts;
-    const reply = await this.#ask("peek", () => client.peekBuffer(names.record(key), withResponse ? "1" : "0"));
+    const { names } = this.parts;
+    const reply = await this.#ask("peek", key, ({ client }) =>
+      client.peekBuffer(names.record(key), withResponse ? "1" : "0"),
+    );
     return viewOf(key, reply);
   }
 
   async list(query: ListQuery): Promise<ListPage> {
-    const { client, names } = this.parts;
-    return await this.#ask("list", () => listRecords(client, names, query));
+    const { names, primaries } = this.parts;
+    const pages = primaries
+      .shares()
+      .map(({ node, tags }) => node.ask("list", ({ client }) => listRecords(client, names, query, tags)));
+    return mergePages(await Promise.all(pages), query.limit);
   }
 
   async forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight"> {
-    const { client } = this.parts;
-    const answer = await this.#ask("forget", () => client.forget(...this.#keys(key)));
+    const answer = await this.#ask("forget", key, ({ client }) => client.forget(...this.#keys(key)));
     return answer as "forgotten" | "absent" | "inFlight";
   }
 
   async resolve(key: RecordKey, resolution: Resolution): Promise<"resolved" | "absent" | "notInDoubt"> {
-    const { client } = this.parts;
     const args: [string, ...(string | number | Buffer)[]] =
       resolution.kind === "notDone"
         ? ["free"]
         : ["completed", resolution.response.status, encodeResponse(resolution.response), resolution.retentionMs];
-    const answer = await this.#ask("resolve", () => client.resolve(...this.#keys(key), ...args));
+    const answer = await this.#ask("resolve", key, ({ client }) => client.resolve(...this.#keys(key), ...args));
     return answer as "resolved" | "absent" | "notInDoubt";
   }
 
@@ -163,15 +172,13 @@ export class RedisStore implements RecordStore {
     return this.parts.wakes.watch(this.parts.names.record(key), wake);
   }
 
-  /** Asks for the time, so that the answer sets the clock right. */
   async ping(): Promise<void> {
-    const { client, clock } = this.parts;
-    const [seconds, micros] = await this.#ask("ping", () => client.time());
-    clock.learn(Number(seconds) * 1000 + Math.floor(Number(micros) / 1000));
+    await Promise.all(this.parts.primaries.shares().map(({ node }) => node.ping()));
   }
 
   async close(): Promise<void> {
-    await this.parts.close();
+    this.parts.wakes.close();
+    await this.parts.primaries.close();
   }
 
   #keys(key: RecordKey): [record: string, open: string] {
@@ -179,29 +186,10 @@ export class RedisStore implements RecordStore {
     return [names.record(key), names.open(key.slice(0, 2))];
   }
 
-  async #ask<T>(operation: string, send: () => Promise<T>): Promise<T> {
-    const { client, breaker } = this.parts;
-    if (client.status !== "ready" || breaker.isOpen) throw new StoreUnavailableError(operation, false);
-    try {
-      const reply = await send();
-      breaker.answered();
-      return reply;
-    } catch (error) {
-      if (!(error instanceof Error) || error instanceof UnknownFormatError) throw error;
-      const { name, message } = error;
-      if (message === "Command timed out") breaker.missed();
-      if (name === "ReplyError") breaker.answered();
-      // Only the message goes on: the error itself carries the command's arguments, and those end in no log.
-      throw new StoreUnavailableError(operation, name !== "ReplyError" || !isRefusal.test(message), {
-        cause: new Error(message),
-      });
-    }
+  #ask<T>(operation: string, key: RecordKey, send: (node: RedisNode) => Promise<T>): Promise<T> {
+    return this.parts.primaries.ask(operation, key.slice(0, 2), send);
   }
 }
-
-/** What a server says before it has begun to carry out a command. All scripts write, if at all, after their first read. */
-const isRefusal =
-  /^(OOM|LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|MISCONF|NOREPLICAS|NOAUTH|NOPERM|BUSY|TRYAGAIN|MOVED|ASK)\b/;
 
 const nothing = Buffer.alloc(0);
 

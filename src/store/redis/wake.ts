@@ -1,5 +1,7 @@
 import type { Redis } from "ioredis";
 
+const reopenMs = 200;
+
 /**
  * Hears of changes other processes make, over a connection of its own, opened at the first watch. Channels are
  * subscribed to one record at a time: a process hears only what somebody in it waits for.
@@ -10,7 +12,7 @@ import type { Redis } from "ioredis";
 export class Wakes {
   readonly #watchers = new Map<string, Set<() => void>>();
   #connection: Redis | undefined;
-  #heartbeat: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   constructor(
     private readonly open: () => Redis,
@@ -42,13 +44,12 @@ export class Wakes {
   #subscribe(channels: string[]): void {
     const connection = this.#connected();
     if (connection.status !== "ready" || channels.length === 0) return;
-    connection.subscribe(...channels).then(
-      () => channels.forEach((channel) => void this.#wake(channel)),
-      (error: Error) => {
-        // Refused for good, say by the user's rights: watchers then rely on their own clocks, which is slower.
-        if (error.name === "ReplyError") this.onTrouble(`Redis refuses SUBSCRIBE: ${error.message}`);
-      },
-    );
+    const wakeAll = () => channels.forEach((channel) => void this.#wake(channel));
+    connection.subscribe(...channels).then(wakeAll, (error: Error) => {
+      // Refused for good, say by the user's rights: watchers then rely on their own clocks, which is slower.
+      if (error.name === "ReplyError") this.onTrouble(`Redis refuses SUBSCRIBE: ${error.message}`);
+      wakeAll();
+    });
   }
 
   #connected(): Redis {
@@ -59,9 +60,20 @@ export class Wakes {
     connection.on("ready", () => this.#subscribe([...this.#watchers.keys()]));
     // The connection for commands goes the same way and reports it.
     connection.on("error", () => {});
+    const heartbeat = setInterval(() => this.#beat(connection), this.heartbeatMs).unref();
+    // One that has ended does not come back: in a cluster the next one leads to another node.
+    connection.on("end", () => {
+      clearInterval(heartbeat);
+      if (!this.#isClosed) setTimeout(() => this.#openAgain(connection), reopenMs).unref();
+    });
     connection.connect().catch(() => {});
-    this.#heartbeat = setInterval(() => this.#beat(connection), this.heartbeatMs).unref();
     return connection;
+  }
+
+  #openAgain(ended: Redis): void {
+    if (this.#isClosed || this.#connection !== ended) return;
+    this.#connection = undefined;
+    if (this.#watchers.size > 0) this.#connected();
   }
 
   /** A half-open connection is silent for good, and so is one on which nothing happens: only an answer tells them apart. */
@@ -77,7 +89,7 @@ export class Wakes {
   }
 
   close(): void {
-    clearInterval(this.#heartbeat);
+    this.#isClosed = true;
     this.#watchers.clear();
     this.#connection?.disconnect();
   }
