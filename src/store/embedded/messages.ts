@@ -7,6 +7,8 @@ export interface WriterStart {
   readonly commands: SharedArrayBuffer;
   readonly answers: SharedArrayBuffer;
   readonly skewMs: Float64Array;
+  /** The words of a `Gate`. */
+  readonly gate: Int32Array;
   /** One word: 1 while somebody in this process watches a record. */
   readonly watching: Int32Array;
 }

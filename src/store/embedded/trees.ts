@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
+import type { Gate } from "./gate.js";
 import type { Place } from "./generation.js";
 
 type Tree = Database<Buffer, Buffer>;
@@ -26,7 +27,10 @@ export class Trees {
   readonly index: Tree;
   readonly #id = Buffer.alloc(idBytes);
 
-  constructor(folder: string) {
+  constructor(
+    folder: string,
+    private readonly gate: Gate,
+  ) {
     this.#env = open<Buffer, Buffer>({
       path: join(folder, "records.mdb"),
       noSubdir: true,
@@ -38,7 +42,9 @@ export class Trees {
       ...treeOptions,
     } as Parameters<typeof open>[0]) as RootDatabase<Buffer, Buffer>;
     const tree = (name: string) => this.#env.openDB<Buffer, Buffer>(name, treeOptions);
+    gate.enter();
     [this.#about, this.open, this.log, this.index] = [tree("about"), tree("open"), tree("log"), tree("index")];
+    gate.leave();
   }
 
   /**
@@ -47,6 +53,15 @@ export class Trees {
    * committed, and on the disk, when this returns; when it puts nothing, nothing is written.
    */
   locked(work: () => void): void {
+    this.gate.enter();
+    try {
+      this.#transact(work);
+    } finally {
+      this.gate.leave();
+    }
+  }
+
+  #transact(work: () => void): void {
     // Braces: a callback that returned the promise of a `put` would be taken for asynchronous, and never commit.
     this.#env.transactionSync(() => {
       // lmdb-js does not look at whether the transaction could be begun. Without one there is no lock.

@@ -1,8 +1,11 @@
+import { once } from "node:events";
+import { setTimeout } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import type { Lease, RecordKey } from "../../model.js";
 import { type ListPage, type ListQuery, type RecordView, StoreUnavailableError } from "../record-store.js";
 import { AnswerReader, kind } from "./answer.js";
 import type { Command } from "./command.js";
+import { Gate } from "./gate.js";
 import type { Notice, WriterStart } from "./messages.js";
 import { Outbox } from "./outbox.js";
 import { Ring } from "./ring.js";
@@ -14,6 +17,8 @@ const tickMs = 1000;
 /** A disk that answered nothing for so many ticks counts as gone, until it answers. */
 const silentTicks = 5;
 const restartMs = 200;
+/** For a writer whose disk does not answer, when the process wants to end. */
+const patienceMs = 5000;
 
 export interface ThreadHooks {
   /** Shared memory: this many ms are added to the host's clock. */
@@ -57,6 +62,8 @@ export class WriterThread {
   #state: "up" | "down" | "silent" | "closing" = "down";
   #silence = 0;
   #clock: NodeJS.Timeout | undefined;
+  #gate = new Gate();
+  readonly #onExit = () => this.#endProcess();
   readonly #watching = new Int32Array(new SharedArrayBuffer(4));
 
   private constructor(
@@ -68,6 +75,7 @@ export class WriterThread {
     const thread = new WriterThread(path, hooks);
     await thread.#spawn();
     thread.#clock = setInterval(() => thread.#tick(), tickMs).unref();
+    process.on("exit", thread.#onExit);
     return thread;
   }
 
@@ -106,22 +114,32 @@ export class WriterThread {
 
   async close(): Promise<void> {
     if (this.#state === "closing") return;
-    const isUp = this.#state === "up";
+    const wasDown = this.#state === "down";
     this.#state = "closing";
     clearInterval(this.#clock);
-    if (!isUp) {
-      await this.#worker.terminate();
-      return;
-    }
-    const gone = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
+    if (!wasDown) await this.#end();
+    process.off("exit", this.#onExit);
+  }
+
+  /** Everything asked for before is carried out first. */
+  async #end(): Promise<void> {
     this.#worker.ref();
     this.#outbox.send({ verb: "close", lease: noLease });
-    await gone;
+    const patience = new AbortController();
+    const gone = once(this.#worker, "exit").then(() => patience.abort());
+    await Promise.race([gone, setTimeout(patienceMs, undefined, { signal: patience.signal }).catch(() => {})]);
+    this.#worker.unref();
+  }
+
+  /** A writer that cannot be stopped outside of a transaction is taken along by force: that leaves nothing behind. */
+  #endProcess(): void {
+    if (!this.#gate.shut(patienceMs)) process.kill(process.pid, "SIGKILL");
   }
 
   async #spawn(): Promise<void> {
     const outbox = new Outbox();
     const answers = Ring.ofSize(answerRingBytes);
+    this.#gate = new Gate();
     const workerData: WriterStart = {
       path: this.path,
       segmentBytes: this.hooks.segmentBytes ?? usualSegmentBytes,
@@ -129,6 +147,7 @@ export class WriterThread {
       answers: answers.memory,
       skewMs: this.hooks.skewMs,
       watching: this.#watching,
+      gate: this.#gate.words,
     };
     // As TypeScript where this file is run as TypeScript: then the thread needs the loader of this one, else nothing.
     const isSource = import.meta.url.endsWith(".ts");
@@ -146,7 +165,6 @@ export class WriterThread {
         else this.#hear(notice);
       });
     });
-    if (this.#state === "closing") return void (await worker.terminate());
     outbox.deliverTo(worker);
     worker.removeAllListeners("error");
     worker.removeAllListeners("exit");
@@ -156,7 +174,8 @@ export class WriterThread {
     this.#worker = worker;
     this.#outbox = outbox;
     this.#answers = answers;
-    this.#state = "up";
+    if (this.#state === "closing") outbox.send({ verb: "close", lease: noLease });
+    else this.#state = "up";
   }
 
   #hear(notice: Notice): void {
@@ -253,13 +272,13 @@ export class WriterThread {
   }
 
   #restart(): void {
-    setTimeout(() => {
+    void setTimeout(restartMs, undefined, { ref: false }).then(() => {
       if (this.#state !== "down") return;
       this.#spawn().catch((error) => {
         this.hooks.onTrouble("The store's writer thread cannot be started.", error);
         this.#restart();
       });
-    }, restartMs).unref();
+    });
   }
 }
 

@@ -2,6 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { Batch } from "./batch.js";
 import { Chores } from "./chores.js";
 import { prepareFolder } from "./folder.js";
+import { Gate } from "./gate.js";
 import { Ledger } from "./ledger.js";
 import type { Notice, WriterStart } from "./messages.js";
 import { Ring } from "./ring.js";
@@ -30,7 +31,7 @@ function onTrouble(what: string, error: Error): void {
 function begin(): { trees: Trees; ledger: Ledger } | undefined {
   try {
     prepareFolder(start.path);
-    const trees = new Trees(start.path);
+    const trees = new Trees(start.path, new Gate(start.gate));
     const ledger = new Ledger(start.path, trees, start.segmentBytes, (ids) => {
       if (Atomics.load(start.watching, 0) === 1) post({ kind: "changed", ids: Uint8Array.from(Buffer.concat(ids)) });
     });
