@@ -215,6 +215,23 @@ t.test("what is kept is a copy: who gave a body, or got it from the store, may w
   t.equal(asked.length, 2);
 });
 
+t.test("a head that cannot be told apart again is asked for again", async (t) => {
+  const { cache, asked } = underHand();
+  for (const headers of [["A", "b\nc"], ["A", "b", "C", ""], []]) {
+    const lease = leaseOn(newKey());
+    await cache.claim(asking(lease));
+    await cache.complete(
+      lease,
+      { kind: "response", response: { ...responseOf("x"), headers, trailers: headers } },
+      origin,
+    );
+    asked.length = 0;
+    const claim = await cache.claim(asking(leaseOn(lease.key)));
+    t.match(claim.kind === "done" && [claim.response.headers, claim.response.trailers], [headers, headers]);
+    t.equal(asked.length, headers[1] === "b\nc" ? 1 : 0);
+  }
+});
+
 t.test("it is bounded in bytes, and what was asked for stays the longest", async (t) => {
   const body = Buffer.alloc(10_000);
   const { memory, cache, asked } = underHand({ maxBytes: 10 * 11_000 });
