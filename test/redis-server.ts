@@ -137,7 +137,7 @@ for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
       local at = redis.call('HGET', key, field)
       if at then redis.call('HSET', key, field, string.format('%.0f', at - ARGV[2])) end
     end
-  else
+  elseif redis.call('TYPE', key).ok == 'zset' then
     local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     redis.call('ZREMRANGEBYRANK', key, 0, -1)
     for index = 1, #members, 2 do
