@@ -3,8 +3,9 @@ import { connect } from "node:net";
 import t from "tap";
 import { post, send } from "../e2e/client.js";
 import { RawClient } from "../e2e/raw-client.js";
-import { answer, Gate, octets, Upstream } from "../e2e/upstream.js";
+import { answer, Gate, Upstream } from "../e2e/upstream.js";
 import { guarded, open, SampleGateway } from "../spec/gateway.js";
+import { octets } from "../spec/octets.js";
 
 // Clients that leave, at every moment a request has.
 
