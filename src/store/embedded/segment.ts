@@ -60,7 +60,7 @@ export class Segment {
   #sequence = 0;
   #sizeBytes: number;
   readonly #frameHead = Buffer.alloc(frameHeadBytes);
-  #payload = Buffer.allocUnsafeSlow(0);
+  #frame = Buffer.allocUnsafeSlow(0);
 
   private constructor(
     readonly number: number,
@@ -106,17 +106,15 @@ export class Segment {
 
   /** The payload of the next frame somebody appended, valid until the next call; `undefined` when there is none. */
   next(): Buffer | undefined {
-    if (this.isSealed) return undefined;
-    const head = this.#frameHead;
-    if (!this.#readHead(head)) return undefined;
-    const length = head.readUInt32LE(8);
-    if (this.position + frameHeadBytes + length > this.#size(length)) return undefined;
-    if (this.#payload.length < length) this.#payload = Buffer.allocUnsafeSlow(2 * length);
-    const payload = this.#payload.subarray(0, length);
-    if (readSync(this.fd, payload, 0, length, this.position + frameHeadBytes) !== length) return undefined;
-    if (head.readUInt32LE(4) !== crc32(payload, crc32(head.subarray(8), this.salt.readUInt32LE(0)))) return undefined;
+    if (this.isSealed || !this.#readHead(this.#frameHead)) return undefined;
+    const length = frameHeadBytes + this.#frameHead.readUInt32LE(8);
+    if (this.position + length > this.#size(length)) return undefined;
+    if (this.#frame.length < length) this.#frame = Buffer.allocUnsafeSlow(2 * length);
+    const frame = this.#frame.subarray(0, length);
+    if (readSync(this.fd, frame, 0, length, this.position) !== length) return undefined;
+    if (frame.readUInt32LE(4) !== this.#sumOf(frame)) return undefined;
     this.#step(length);
-    if (head.readUInt32LE(12) !== sealFrame) return payload;
+    if (frame.readUInt32LE(12) !== sealFrame) return frame.subarray(frameHeadBytes);
     this.isSealed = true;
     return undefined;
   }
@@ -164,17 +162,16 @@ export class Segment {
   }
 
   #append(frame: Buffer, frameKind: number): void {
-    const length = frame.length - frameHeadBytes;
     frame.writeUInt32LE(frameMagic, 0);
-    frame.writeUInt32LE(length, 8);
+    frame.writeUInt32LE(frame.length - frameHeadBytes, 8);
     frame.writeUInt32LE(frameKind, 12);
     frame.writeDoubleLE(this.#sequence, 16);
     this.salt.copy(frame, 24);
-    frame.writeUInt32LE(crc32(frame.subarray(8), this.salt.readUInt32LE(0)), 4);
+    frame.writeUInt32LE(this.#sumOf(frame), 4);
     this.#grow(frame.length);
     writeAll(this.fd, frame, this.position);
     this.flush();
-    this.#step(length);
+    this.#step(frame.length);
   }
 
   #grow(byBytes: number): void {
@@ -189,7 +186,7 @@ export class Segment {
 
   /** The file's size as last seen, looked up again where that would not be enough: others make it grow too. */
   #size(forBytes: number): number {
-    if (this.position + frameHeadBytes + forBytes > this.#sizeBytes) this.#sizeBytes = fstatSync(this.fd).size;
+    if (this.position + forBytes > this.#sizeBytes) this.#sizeBytes = fstatSync(this.fd).size;
     return this.#sizeBytes;
   }
 
@@ -202,8 +199,12 @@ export class Segment {
     );
   }
 
-  #step(length: number): void {
-    this.position += frameHeadBytes + ((length + 7) & ~7);
+  #sumOf(frame: Buffer): number {
+    return crc32(frame.subarray(8), this.salt.readUInt32LE(0));
+  }
+
+  #step(frameBytes: number): void {
+    this.position += (frameBytes + 7) & ~7;
     this.#sequence++;
   }
 }
