@@ -227,7 +227,7 @@ t.test("a head that cannot be told apart again is asked for again", async (t) =>
     );
     asked.length = 0;
     const claim = await cache.claim(asking(leaseOn(lease.key)));
-    t.match(claim.kind === "done" && [claim.response.headers, claim.response.trailers], [headers, headers]);
+    t.same(claim.kind === "done" && [claim.response.headers, claim.response.trailers], [headers, headers]);
     t.equal(asked.length, headers[1] === "b\nc" ? 1 : 0);
   }
 });

@@ -1,0 +1,224 @@
+import type { Claim, DoubtCause, FlightId, Landing, Lease, RecordKey } from "../../model.js";
+import {
+  type ClaimRequest,
+  type Completion,
+  type ListQuery,
+  type Origin,
+  type RecordStore,
+  type Resolution,
+  StoreUnavailableError,
+} from "../record-store.js";
+import { Guard } from "./guard.js";
+import type { Locks } from "./locks.js";
+import { Refusals } from "./refusals.js";
+
+export interface Doubt {
+  readonly route: string;
+  readonly cause: DoubtCause;
+  /** First 8 digits of the record id. */
+  readonly key: string;
+}
+
+export interface QuorumHooks {
+  /** A record turned in doubt here, and no answer of the store will say so again. */
+  readonly onDoubt: (doubt: Doubt) => void;
+}
+
+/** Whose lock it is nobody can tell: no token begins like this. */
+const unknownFlight: FlightId = "0".repeat(16);
+
+/** An owner's last word is said again, when somebody else's claim stood in the way for a moment: so often, ms apart. */
+const completionTries = 10;
+const completionPauseMs = 20;
+
+/**
+ * A record store whose claims are won only when a lock is granted as well, by nodes that do not fail with it: a record
+ * that the store forgets while its owner runs is not run a second time meanwhile.
+ *
+ * The claim comes first and the lock second, so that all other answers cost what they cost without locks. The lock goes
+ * when the record says how the flight ended. See `docs/decisions/0050-…` and the pages after it.
+ */
+export class QuorumStore implements RecordStore {
+  readonly withdrawAfterMs: number;
+  /** By key and token: the flights of this process. */
+  readonly #guards = new Map<string, Guard>();
+  readonly #refusals: Refusals;
+
+  constructor(
+    private readonly store: RecordStore,
+    private readonly locks: Locks,
+    private readonly hooks: QuorumHooks,
+  ) {
+    this.withdrawAfterMs = store.withdrawAfterMs;
+    this.#refusals = new Refusals(store, locks);
+  }
+
+  async claim(request: ClaimRequest): Promise<Claim> {
+    const blockedMs = await this.#refusals.stillBlockedMs(request);
+    if (blockedMs > 0) return heldFor(blockedMs, request);
+    const claim = await this.store.claim(request);
+    if (claim.kind !== "won") return claim;
+    const place = placeOf(request.lease);
+    const own = this.#guards.get(place);
+    // A claim sent again meets itself.
+    if (own !== undefined && (await own.renew(request.leaseMs))) return claim;
+    own?.end();
+    const taken = await this.locks.take(request.lease.key, request.leaseMs);
+    if (taken.kind === "granted") {
+      const guard = new Guard(request, taken.lock, this.locks, (lost) => this.#isWrittenDown(lost));
+      this.#guards.set(place, guard);
+      return claim;
+    }
+    this.#guards.delete(place);
+    await this.#takeBack(request, claim);
+    if (taken.kind === "unavailable") {
+      throw new StoreUnavailableError("claim", false, { cause: new Error(`lock nodes: ${taken.reason}`) });
+    }
+    this.#refusals.add(request.lease.key);
+    return heldFor(taken.remainingMs, request);
+  }
+
+  /** Nothing was sent for it. */
+  async #takeBack({ lease, route }: ClaimRequest, claim: Claim & { kind: "won" }): Promise<void> {
+    if (claim.expired && claim.taken !== null) this.#tellDoubt(route, claim.taken, lease.key);
+    try {
+      await this.store.withdraw(lease);
+    } catch (cause) {
+      throw new StoreUnavailableError("claim", true, { cause });
+    }
+  }
+
+  async extend(lease: Lease, leaseMs: number, retentionMs: number): Promise<"kept" | "lost"> {
+    const guard = this.#guards.get(placeOf(lease));
+    if (guard === undefined) return this.store.extend(lease, leaseMs, retentionMs);
+    if (guard.isHeld) {
+      const renewing = guard.renew(leaseMs);
+      const answer = await this.store.extend(lease, leaseMs, retentionMs);
+      if (answer === "lost") {
+        guard.goOnAlone();
+        return answer;
+      }
+      if (await renewing) return answer;
+    }
+    guard.heard(leaseMs);
+    await this.#writeDown(guard);
+    this.#end(guard);
+    return "lost";
+  }
+
+  async complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost"> {
+    const guard = this.#guards.get(placeOf(lease));
+    guard?.heard();
+    let answer = await this.store.complete(lease, completion, origin);
+    if (guard === undefined) return answer;
+    // The store had forgotten the record, and a claim that our lock stops is about to be withdrawn.
+    for (let tries = 0; answer === "lost" && tries < completionTries; tries++) {
+      if (!guard.isHeld || (await this.store.peek(lease.key, false))?.state !== "in_flight") break;
+      await new Promise((resolve) => setTimeout(resolve, completionPauseMs * (0.5 + Math.random())));
+      answer = await this.store.complete(lease, completion, origin);
+    }
+    this.#end(guard);
+    return answer;
+  }
+
+  /** Nothing was sent: nothing needs to be guarded, whatever becomes of the record. */
+  withdraw(lease: Lease): Promise<"withdrawn" | "lost"> {
+    this.#end(this.#guards.get(placeOf(lease)));
+    return this.store.withdraw(lease);
+  }
+
+  /** Nothing happened, or the upstream wants it sent again: the next claim may come as soon as it can read so. */
+  release(
+    lease: Lease,
+    landed?: { readonly landing: Landing; readonly landingMs: number },
+  ): Promise<"released" | "lost"> {
+    this.#end(this.#guards.get(placeOf(lease)));
+    return this.store.release(lease, landed);
+  }
+
+  async strand(
+    lease: Lease,
+    cause: DoubtCause,
+    landing: Landing | undefined,
+    retentionMs: number,
+  ): Promise<"stranded" | "lost"> {
+    const guard = this.#guards.get(placeOf(lease));
+    guard?.heard();
+    const answer = await this.store.strand(lease, cause, landing, retentionMs);
+    this.#end(guard);
+    return answer;
+  }
+
+  peek(key: RecordKey, withResponse: boolean) {
+    return this.store.peek(key, withResponse);
+  }
+
+  list(query: ListQuery) {
+    return this.store.list(query);
+  }
+
+  forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight"> {
+    return this.store.forget(key);
+  }
+
+  resolve(key: RecordKey, resolution: Resolution): Promise<"resolved" | "absent" | "notInDoubt"> {
+    return this.store.resolve(key, resolution);
+  }
+
+  watch(key: RecordKey, wake: () => void): () => void {
+    return this.store.watch(key, wake);
+  }
+
+  /** Without a majority of lock nodes what is stored is still replayed, so the record store alone decides. */
+  ping(): Promise<void> {
+    return this.store.ping();
+  }
+
+  async close(): Promise<void> {
+    for (const guard of this.#guards.values()) guard.stop();
+    this.#guards.clear();
+    await this.locks.close();
+    await this.store.close();
+  }
+
+  #end(guard: Guard | undefined): void {
+    if (guard === undefined) return;
+    guard.end();
+    const place = placeOf(guard.request.lease);
+    if (this.#guards.get(place) === guard) this.#guards.delete(place);
+  }
+
+  async #isWrittenDown(guard: Guard): Promise<boolean> {
+    try {
+      await this.#writeDown(guard);
+    } catch {
+      return false;
+    }
+    this.#end(guard);
+    return true;
+  }
+
+  /**
+   * The lock is lost and the flight goes on: in doubt, so that nobody takes the record for free, until its owner says how
+   * the flight ended. A record whose lease is over is in doubt by itself, and one that has ended needs nothing.
+   */
+  async #writeDown({ request }: Guard): Promise<void> {
+    const { lease, route, retentionMs } = request;
+    if ((await this.store.peek(lease.key, false))?.state !== "in_flight") return;
+    const answer = await this.store.strand(lease, "lock_lost", undefined, retentionMs);
+    if (answer === "stranded") this.#tellDoubt(route, "lock_lost", lease.key);
+  }
+
+  #tellDoubt(route: string, cause: DoubtCause, key: RecordKey): void {
+    this.hooks.onDoubt({ route, cause, key: key.slice(0, 8) });
+  }
+}
+
+function placeOf(lease: Lease): string {
+  return lease.key + lease.token;
+}
+
+/** The lock's owner sent the same request, or the store would have told; what it forgot, nobody can. */
+function heldFor(remainingMs: number, { fingerprint }: ClaimRequest): Claim {
+  return { kind: "held", fingerprint, flight: unknownFlight, remainingMs };
+}
