@@ -49,6 +49,17 @@ export async function releaseContract(each: Each): Promise<void> {
     }
   });
 
+  await each("who has released a record cannot complete or strand it", async (t, _, store) => {
+    const lease = leaseOn(newKey());
+    await store.claim(asking(lease));
+    await store.release(lease, { landing: refusal, landingMs: hour });
+    t.equal(await store.complete(lease, answer("after all"), origin), "lost");
+    t.equal(await store.strand(lease, "reset", undefined, retentionMs), "lost");
+    t.equal(await store.extend(lease, leaseMs, retentionMs), "lost");
+    const claim = await store.claim(asking(leaseOn(lease.key), { after: flightOf(lease) }));
+    t.equal(claim.kind, "landed", "none of it changed anything");
+  });
+
   await each("a landing is kept no longer than asked for", async (t, under, store) => {
     const lease = leaseOn(newKey());
     await store.claim(asking(lease));
@@ -82,6 +93,12 @@ export async function releaseContract(each: Each): Promise<void> {
     const claim = await store.claim(asking(leaseOn(key)));
     t.same(claim, { kind: "inDoubt", fingerprint: mine, cause: "timeout", expired: false });
     t.equal(await store.complete(first, answer("late"), origin), "stored", "nobody ran it meanwhile");
+    const unsent = await states["in doubt"]!(store, newKey());
+    const other = leaseOn(unsent.key);
+    await store.claim(asking(other, { mayTake: true }));
+    await store.withdraw(other);
+    t.equal(await store.withdraw(unsent), "withdrawn", "the doubt is its own, not one it took over");
+    t.equal(await store.peek(unsent.key, false), undefined);
   });
 }
 
@@ -107,8 +124,11 @@ export async function doubtContract(each: Each): Promise<void> {
     const lease = leaseOn(newKey());
     await store.claim(asking(lease));
     await store.strand(lease, "lock_lost", undefined, retentionMs);
-    const claim = await store.claim(asking(leaseOn(lease.key), { after: flightOf(lease) }));
-    t.same(claim, { kind: "inDoubt", fingerprint: mine, cause: "lock_lost", expired: false });
+    const doubt = { kind: "inDoubt", fingerprint: mine, cause: "lock_lost", expired: false };
+    t.same(await store.claim(asking(leaseOn(lease.key), { after: flightOf(lease) })), doubt);
+    await store.strand(lease, "reset", refusal, retentionMs);
+    await store.strand(lease, "lock_lost", undefined, retentionMs);
+    t.same(await store.claim(asking(leaseOn(lease.key), { after: flightOf(lease) })), doubt, "the last word counts");
   });
 
   await each("those who wait for the taker are not told how its forerunner landed", async (t, under, store) => {

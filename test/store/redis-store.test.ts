@@ -200,6 +200,26 @@ async function traffic(server: RedisServer): Promise<void> {
     t.same(await subscribed(), [], "nobody waits, nothing is subscribed");
   });
 
+  await t.test("a listing that walks the keys in many stretches gives each record once, newest first", async (t) => {
+    const { store, close } = await openOn(server, (text) => t.fail(text));
+    t.teardown(close);
+    const leases = Array.from({ length: 1_500 }, () => leaseOn(newKey()));
+    await Promise.all(leases.map((lease) => store.complete(lease, answer("x"), origin)));
+    const found: string[] = [];
+    let before = Number.POSITIVE_INFINITY;
+    let cursor: string | null | undefined;
+    for (let page = 0; cursor !== null && page < 20; page++) {
+      const listed = await store.list({ limit: 200, state: "completed", cursor });
+      for (const view of listed.records) {
+        if (view.createdAtMs > before) t.fail("not newest first");
+        before = view.createdAtMs;
+        found.push(view.key);
+      }
+      cursor = listed.cursor;
+    }
+    t.same(found.sort(), leases.map((lease) => lease.key).sort());
+  });
+
   await t.test("behind a cursor that is none there is nothing", async (t) => {
     const { store, close } = await openOn(server, (text) => t.fail(text));
     t.teardown(close);
