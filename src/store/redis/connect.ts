@@ -122,29 +122,22 @@ export async function connectRedis(
 function firstReady(client: Redis, place: string, startTimeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let reason = `no answer in ${startTimeoutMs} ms`;
-    let unresolved = "no sentinel answers.";
-    const onSentinelError = ({ message }: Error) => {
-      // How ioredis says that a sentinel answered, and has not heard of the name.
-      if (/invalid reply: null/.test(message)) unresolved = "no sentinel knows a primary of this name.";
-    };
     const settle = (error?: Error) => {
       clearTimeout(timer);
       client.off("ready", onReady);
       client.off("error", onError);
-      client.off("sentinelError", onSentinelError);
       if (error === undefined) resolve();
       else reject(error);
     };
     const onReady = () => settle();
     const onError = (error: Error) => {
-      reason = reasonOf(error).replace(/^All sentinels are unreachable\. Retrying from scratch.*?ms\./, unresolved);
+      reason = reasonOf(error);
       if (!/^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/.test(reason)) return;
       settle(new Error(`Redis at ${place} refused the user name or password: ${reason}`));
     };
     const timer = setTimeout(() => settle(new Error(`Redis at ${place} cannot be reached: ${reason}`)), startTimeoutMs);
     client.on("ready", onReady);
     client.on("error", onError);
-    client.on("sentinelError", onSentinelError);
     client.connect().catch(() => {});
   });
 }
@@ -152,7 +145,11 @@ function firstReady(client: Redis, place: string, startTimeoutMs: number): Promi
 /** A name with several addresses fails with an AggregateError, whose own message is empty. */
 function reasonOf(error: Error): string {
   const { code } = error as NodeJS.ErrnoException;
-  return error.message || code || error.name;
+  // What ioredis calls unreachable may have answered that it has not heard of the name.
+  if (/^All sentinels .*(No such master|invalid reply: null)/.test(error.message)) {
+    return "no sentinel knows a primary of this name";
+  }
+  return error.message.replace(/^(All sentinels are unreachable)\. Retrying.*?ms\./, "$1.") || code || error.name;
 }
 
 /** Returns the way to stop it. */
