@@ -6,7 +6,6 @@ export const unbuilt: readonly { readonly path: string; readonly isUsed: (settin
   { path: "store.sentinel", isUsed: ({ store }) => store.type === "redis" && store.sentinel !== undefined },
   { path: "store.cluster", isUsed: ({ store }) => store.type === "redis" && store.cluster !== undefined },
   { path: "store.waitReplicas", isUsed: ({ store }) => store.type === "redis" && store.waitReplicas > 0 },
-  { path: "store.locks.nodes", isUsed: ({ store }) => store.type === "redis" && store.locks.nodes.length > 0 },
 ];
 
 /** Refused, never ignored: who sets one of these relies on it. */
