@@ -8,7 +8,8 @@ import { parse } from "yaml";
 
 const files = new URL("../../helm/files/", import.meta.url);
 
-export const readAlerts = () => parse(readFileSync(new URL("alerts.yaml", files), "utf8")).groups.flatMap(({ rules }) => rules);
+export const readAlerts = () =>
+  parse(readFileSync(new URL("alerts.yaml", files), "utf8")).groups.flatMap(({ rules }) => rules);
 export const readDashboard = () => JSON.parse(readFileSync(new URL("dashboard.json", files), "utf8"));
 
 /** `{ where, expr }` of every expression; Grafana's variables are filled in so that Prometheus can read them. */
@@ -24,7 +25,9 @@ export function expressions() {
 /** Names of the gateway's and of node's own metrics in a PromQL expression, with the labels of their matchers. */
 export function metricsIn(expr) {
   const found = [];
-  for (const [, name, matchers = ""] of expr.matchAll(/\b((?:idempotency_gateway|nodejs|process)_\w+)(?:\{([^}]*)\})?/g)) {
+  for (const [, name, matchers = ""] of expr.matchAll(
+    /\b((?:idempotency_gateway|nodejs|process)_\w+)(?:\{([^}]*)\})?/g,
+  )) {
     found.push({ name, labels: [...matchers.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)].map(([, label]) => label) });
   }
   return found;
@@ -45,7 +48,8 @@ export function missingIn(text) {
       // A family without a sample yet shows no labels.
       else if (family.labels.size > 0) {
         for (const label of labels) {
-          if (!targetLabels.has(label) && !family.labels.has(label)) missing.add(`${where}: ${name} has no label ${label}`);
+          if (!targetLabels.has(label) && !family.labels.has(label))
+            missing.add(`${where}: ${name} has no label ${label}`);
         }
       }
     }

@@ -27,7 +27,9 @@ const checks = {
   "every alert fires in one case and keeps quiet in another": () => {
     const cases = unitTests.flatMap(({ alert_rule_test }) => alert_rule_test);
     for (const { alert } of alerts) {
-      const expected = cases.filter(({ alertname }) => alertname === alert).map(({ exp_alerts }) => exp_alerts.length > 0);
+      const expected = cases
+        .filter(({ alertname }) => alertname === alert)
+        .map(({ exp_alerts }) => exp_alerts.length > 0);
       assert.deepEqual([...new Set(expected)].sort(), [false, true], alert);
     }
   },
@@ -88,14 +90,23 @@ const checks = {
       if (type !== "row") assert.deepEqual(datasource, { type: "prometheus", uid: "${" + "datasource}" }, title);
     }
     const variables = templating.list.map(({ name }) => name);
-    const used = new Set(JSON.stringify(panels).match(/\$(?!__)\{?\w+/g).map((name) => name.replace(/\W/g, "")));
+    const used = new Set(
+      JSON.stringify(panels)
+        .match(/\$(?!__)\{?\w+/g)
+        .map((name) => name.replace(/\W/g, "")),
+    );
     assert.deepEqual([...used].sort(), variables.sort());
   },
   "a metric or a label that is not there is found": () => {
-    const all = new Set(expressions().flatMap(({ expr }) => metricsIn(expr).map(({ name }) => name.replace(/_(bucket|sum|count)$/, ""))));
+    const all = new Set(
+      expressions().flatMap(({ expr }) => metricsIn(expr).map(({ name }) => name.replace(/_(bucket|sum|count)$/, ""))),
+    );
     const text = [...all].map((name) => `# TYPE ${name} ${/seconds$/.test(name) ? "histogram" : "gauge"}`).join("\n");
     assert.deepEqual(missingIn(text), []);
-    assert.match(missingIn(text.replace(/.*_store_up .*\n/, ""))[0], /StoreDown: idempotency_gateway_store_up is not exposed/);
+    assert.match(
+      missingIn(text.replace(/.*_store_up .*\n/, ""))[0],
+      /StoreDown: idempotency_gateway_store_up is not exposed/,
+    );
     const unlabelled = `${text}\nidempotency_gateway_requests_total{route="pay"} 1`;
     assert.match(missingIn(unlabelled)[0], /idempotency_gateway_requests_total has no label result/);
   },

@@ -17,7 +17,13 @@ installSchemas();
 const files = readdirSync(here).filter((name) => name.endsWith(".chart.ts"));
 const { status } = spawnSync(
   `${root}node_modules/.bin/tap`,
-  ["run", "--disable-coverage", "--timeout=600", ...process.argv.slice(2), ...files.map((name) => `test/chart/${name}`)],
+  [
+    "run",
+    "--disable-coverage",
+    "--timeout=600",
+    ...process.argv.slice(2),
+    ...files.map((name) => `test/chart/${name}`),
+  ],
   { cwd: root, stdio: "inherit", env: { ...process.env, HELM_3: helms[3], HELM_4: helms[4] } },
 );
 process.exit(status ?? 1);
