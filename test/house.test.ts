@@ -121,3 +121,14 @@ t.test("decisions are numbered once, named in the index and short", async (t) =>
   const reasons = read("docs/decisions/0001-dependencies.md");
   for (const name of runtime) t.ok(reasons.includes(`\`${name}\``), `the dependency ${name} has its reason`);
 });
+
+t.test("the lockfile names every optional package, those of other platforms too, or npm ci refuses it", async (t) => {
+  type Entry = { optionalDependencies?: Record<string, string> };
+  const { packages } = JSON.parse(read("package-lock.json")) as { packages: Record<string, Entry> };
+  for (const [where, { optionalDependencies = {} }] of Object.entries(packages)) {
+    for (const name of Object.keys(optionalDependencies)) {
+      const isThere = packages[`node_modules/${name}`] ?? packages[`${where}/node_modules/${name}`];
+      t.ok(isThere, `${name}, wanted by ${where || "the project"}`);
+    }
+  }
+});
