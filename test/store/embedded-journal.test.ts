@@ -139,7 +139,7 @@ t.test("three ledgers on one folder are one, however they seal, file and are ope
     const trees = new Trees(folder, new Gate());
     const begin = () => {
       const ledger = new Ledger(folder, trees, 800, () => {});
-      ledger.begin();
+      ledger.begin(1e12);
       return ledger;
     };
     const ledgers = [begin(), begin(), begin()];
@@ -182,7 +182,7 @@ t.test("nothing is changed by work that fails", async (t) => {
   const folder = folderFor(t);
   const trees = new Trees(folder, new Gate());
   const ledger = new Ledger(folder, trees, 1 << 20, () => {});
-  ledger.begin();
+  ledger.begin(1e12);
   ledger.transact(() => ledger.stage(ids[0]!, recordOf(ids[0]!, inFlight, "kept")));
   t.throws(() =>
     ledger.transact(() => {
@@ -199,7 +199,7 @@ t.test("what is over is swept from the trees, a little at a time, and nothing el
   const folder = folderFor(t);
   const trees = new Trees(folder, new Gate());
   const ledger = new Ledger(folder, trees, 1 << 20, () => {});
-  ledger.begin();
+  ledger.begin(1e12);
   const all = new Map<string, Buffer>();
   ledger.transact(() => {
     for (let index = 0; index < 900; index++) {

@@ -4,10 +4,11 @@ import { code, at as within } from "./command.js";
 import type { Ledger } from "./ledger.js";
 import type { ListJob } from "./messages.js";
 import type { Ring } from "./ring.js";
-import type { Room } from "./room.js";
+import { isDiskFull, type Room } from "./room.js";
 import { JournalBroken } from "./segment.js";
 import { type Change, carryOut, type Order } from "./transitions.js";
 import { LockFailed } from "./trees.js";
+import type { Troubles } from "./troubles.js";
 
 const mostCommands = 2048;
 const mostBytes = 1 << 25;
@@ -27,7 +28,7 @@ export class Batch {
     private readonly port: MessagePort,
     private readonly ledger: Ledger,
     private readonly room: Room,
-    private readonly onTrouble: (what: string, error: Error) => void,
+    private readonly troubles: Troubles,
   ) {}
 
   /** Returns how many commands there were. Throws when the thread must not go on; everything is answered even then. */
@@ -40,7 +41,7 @@ export class Batch {
     } catch (error) {
       const isBroken = error instanceof JournalBroken;
       if (isBroken || error instanceof LockFailed) fatal = error;
-      else this.onTrouble("The store could not carry out commands.", error as Error);
+      else this.troubles.meet("The store could not carry out commands.", error as Error);
       this.#answer.clear();
       for (const _ of orders) refuse(this.#answer, (error as Error).message, isBroken);
     }
@@ -121,12 +122,6 @@ export class Batch {
     this.answers.publish();
     this.port.postMessage(length);
   }
-}
-
-export function isDiskFull(error: unknown): boolean {
-  const { code } = error as { code?: unknown };
-  // As node says it, and as LMDB does: 28 is ENOSPC, 122 EDQUOT.
-  return code === "ENOSPC" || code === "EDQUOT" || code === 28 || code === 122;
 }
 
 function refuse(answer: AnswerWriter, why: string, mayHaveRun: boolean): void {

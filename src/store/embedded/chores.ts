@@ -1,12 +1,13 @@
 import type { MessagePort } from "node:worker_threads";
-import { isDiskFull } from "./batch.js";
 import type { Ledger } from "./ledger.js";
 import { Listing } from "./listing.js";
 import type { ListJob, Notice } from "./messages.js";
 import { payloadAt } from "./record.js";
+import { isDiskFull, type Room } from "./room.js";
 import { JournalBroken } from "./segment.js";
 import { Sweeper } from "./sweeper.js";
 import { LockFailed, type Trees } from "./trees.js";
+import type { Troubles } from "./troubles.js";
 
 /** Records filed in one go: a commit waits for it some milliseconds at most. */
 const filingSteps = 256;
@@ -18,6 +19,8 @@ const sweepAgainMs = 50;
 const sealAfterMs = 60_000;
 /** How often the journal is looked at for what other processes wrote, while somebody waits for it. */
 const newsEveryMs = 5;
+/** Every so often with the lock: only then is a segment that was filed meanwhile noticed. */
+const thoroughEvery = 20;
 const afterFailureMs = 1000;
 
 /** What the writer does when nobody waits for it, and a little of it in between when somebody always does. */
@@ -29,10 +32,13 @@ export class Chores {
   #sweepAtMs = performance.now() + sweepEveryMs;
   #sealAtMs = Number.POSITIVE_INFINITY;
   #restUntilMs = 0;
+  #looks = 0;
 
   constructor(
     private readonly ledger: Ledger,
     private readonly trees: Trees,
+    private readonly room: Room,
+    private readonly troubles: Troubles,
     private readonly port: MessagePort,
     private readonly watching: Int32Array,
     private readonly skewMs: Float64Array,
@@ -66,7 +72,9 @@ export class Chores {
 
   /** One of whatever is due. */
   step(): void {
-    if (this.#isWatching && this.ledger.hasNews()) this.#attempt(() => this.ledger.transact(() => {}));
+    if (this.#isWatching && (this.ledger.hasNews() || ++this.#looks % thoroughEvery === 0)) {
+      this.#attempt(() => this.ledger.transact(() => {}));
+    }
     if (this.#restUntilMs > performance.now()) return;
     this.#attempt(() => this.#work());
   }
@@ -112,9 +120,8 @@ export class Chores {
       this.#restUntilMs = performance.now() + afterFailureMs;
       const why = isDiskFull(error) ? "the disk is full" : (error as Error).message;
       for (const { job } of this.#jobs.splice(0)) this.#post({ kind: "noPage", job, why });
-      if (!isDiskFull(error)) {
-        this.#post({ kind: "trouble", what: "The store could not tidy up.", error: error as Error });
-      }
+      // A full disk is told of by `Room`, in whatever words LMDB puts it.
+      if (!isDiskFull(error) && !this.room.isShort) this.troubles.meet("The store could not tidy up.", error as Error);
     }
   }
 

@@ -2,6 +2,8 @@ import type { Generation, Place } from "./generation.js";
 import { logKeyOf, type Trees } from "./trees.js";
 
 const bucketCount = 256;
+/** Large records are moved fewer at a time. */
+const sliceBytes = 1 << 20;
 
 /**
  * Moves what a sealed segment says into the trees, some at a time: first what is settled into the log, in the order of
@@ -11,65 +13,66 @@ const bucketCount = 256;
  * when one begins again what another left half done.
  */
 export class Filing {
-  readonly #settled: [string, Place][];
-  readonly #buckets: string[][] = [];
-  readonly #total: number;
-  #done = 0;
+  readonly #settled: Place[] = [];
+  #logged = 0;
+  /** All ids by their first byte. One bucket after the other is sorted, and goes to the end of `#inOrder`. */
+  readonly #buckets: string[][] = Array.from({ length: bucketCount }, () => []);
+  readonly #inOrder: string[] = [];
+  #placed = 0;
 
   constructor(private readonly generation: Generation) {
-    this.#settled = [];
-    for (let bucket = 0; bucket < bucketCount; bucket++) this.#buckets.push([]);
     for (const [id, place] of generation.places) {
-      if (place !== "gone" && place.record === undefined) this.#settled.push([id, place]);
+      if (place !== "gone" && place.record === undefined) this.#settled.push(place);
       this.#buckets[id.charCodeAt(0)]!.push(id);
     }
-    this.#total = this.#settled.length + generation.places.size;
   }
 
   /** How many steps are left. */
   get remaining(): number {
-    return this.#total - this.#done;
+    return this.#settled.length - this.#logged + this.generation.places.size - this.#placed;
   }
 
   /** Puts the next records into the trees. Returns what to call once they are committed. */
   slice(trees: Trees, steps: number, nowMs: number): () => void {
-    const logged = Math.min(this.#done, this.#settled.length);
-    const toLog = this.#settled.slice(logged, logged + steps);
-    if (toLog.length > 0) {
-      this.#log(trees, toLog, nowMs);
-      return () => {
-        this.#done += toLog.length;
-      };
-    }
-    return this.#place(trees, steps, nowMs);
+    return this.#logged < this.#settled.length ? this.#log(trees, steps, nowMs) : this.#place(trees, steps, nowMs);
   }
 
-  #log(trees: Trees, part: readonly [string, Place][], nowMs: number): void {
+  #log(trees: Trees, steps: number, nowMs: number): () => void {
     const { segment } = this.generation;
-    const byTime = part
-      .filter(([, place]) => !isOver(place, nowMs))
-      .map(([, place]) => ({ key: logKeyOf(segment.number, place), place }));
-    byTime.sort((a, b) => a.key.compare(b.key));
-    for (const { key, place } of byTime) void trees.log.put(key, segment.read(place.from, place.length));
+    const part: { key: Buffer; place: Place }[] = [];
+    let logged = this.#logged;
+    for (let bytes = 0; logged < this.#settled.length && part.length < steps && bytes < sliceBytes; logged++) {
+      const place = this.#settled[logged]!;
+      if (isOver(place, nowMs)) continue;
+      part.push({ key: logKeyOf(segment.number, place), place });
+      bytes += place.length;
+    }
+    part.sort((a, b) => a.key.compare(b.key));
+    for (const { key, place } of part) void trees.log.put(key, segment.read(place.from, place.length));
+    return () => {
+      this.#logged = logged;
+    };
   }
 
   #place(trees: Trees, steps: number, nowMs: number): () => void {
     const { places, segment } = this.generation;
-    const ids: string[] = [];
-    let bucket = this.#buckets.findIndex((ids) => ids.length > 0);
-    const first = bucket;
-    for (; bucket >= 0 && bucket < bucketCount && ids.length < steps; bucket++) {
-      ids.push(...this.#buckets[bucket]!.sort());
+    while (this.#inOrder.length < this.#placed + steps && this.#buckets.length > 0) {
+      for (const id of this.#buckets.shift()!.sort()) this.#inOrder.push(id);
     }
-    for (const id of ids) {
+    const end = Math.min(this.#inOrder.length, this.#placed + steps);
+    let placed = this.#placed;
+    for (let bytes = 0; placed < end && bytes < sliceBytes; placed++) {
+      const id = this.#inOrder[placed]!;
       const place = places.get(id)!;
       if (place === "gone" || isOver(place, nowMs)) trees.fileGone(id);
-      else if (place.record !== undefined) trees.fileOpen(id, place.record);
-      else trees.fileSettled(id, logKeyOf(segment.number, place));
+      else if (place.record === undefined) trees.fileSettled(id, logKeyOf(segment.number, place));
+      else {
+        trees.fileOpen(id, place.record);
+        bytes += place.length;
+      }
     }
     return () => {
-      for (let emptied = first; emptied >= 0 && emptied < bucket; emptied++) this.#buckets[emptied] = [];
-      this.#done += ids.length;
+      this.#placed = placed;
     };
   }
 }

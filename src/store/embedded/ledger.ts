@@ -1,10 +1,12 @@
 import { Filing } from "./filing.js";
 import { encodeFrame, Generation, type Staged } from "./generation.js";
+import { isDiskFull } from "./room.js";
 import { frameHeadBytes, removeSegmentsBefore, retireSegment, Segment } from "./segment.js";
 import type { Trees } from "./trees.js";
 
 /** A segment so many times the usual size is sealed although the one before is not filed yet: the disk is full, or far too slow. */
 const longest = 8;
+const firstFilingSteps = 4096;
 
 /**
  * The records of one folder, as all processes on this host share them: what happened lately is in the journal, the rest
@@ -19,6 +21,8 @@ export class Ledger {
   #generations: Generation[] = [];
   readonly #staged = new Map<string, Buffer | "gone">();
   #filing: Filing | undefined;
+  /** With frames of others that may not be on the disk: whoever wrote them may have died before. */
+  readonly #unflushed = new Set<Segment>();
 
   constructor(
     private readonly folder: string,
@@ -35,11 +39,11 @@ export class Ledger {
   transact(work: () => void): void {
     this.#staged.clear();
     this.trees.locked(() => {
-      const foreign = this.#follow();
+      this.#follow();
       work();
-      if (this.#staged.size > 0) foreign.delete(this.#append(this.#staged));
-      // Whoever wrote it may have died before it was on the disk, and the caller is about to rely on it.
-      for (const segment of foreign) segment.flush();
+      if (this.#staged.size > 0) this.#append(this.#staged);
+      for (const segment of this.#unflushed) segment.flush();
+      this.#unflushed.clear();
     });
   }
 
@@ -99,10 +103,19 @@ export class Ledger {
     });
   }
 
-  /** Reads the journal as far as it goes, and removes what filing left behind when it was killed. */
-  begin(): void {
+  /**
+   * Reads the journal as far as it goes, and files it. A process whose disk failed in between may have left a hole
+   * behind what it read back from memory: in the trees it is whole.
+   */
+  begin(nowMs: number): void {
     this.transact(() => {});
     removeSegmentsBefore(this.folder, this.#generations[0]!.segment.number);
+    try {
+      this.seal();
+      while (this.unfiled > 0) this.file(firstFilingSteps, nowMs);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
   }
 
   close(): void {
@@ -114,16 +127,15 @@ export class Ledger {
     return this.#generations.at(-1)!;
   }
 
-  /** Returns the segment that is on the disk now. */
-  #append(staged: Staged): Segment {
+  #append(staged: Staged): void {
     const allowed = this.#generations.length === 1 ? this.segmentBytes : longest * this.segmentBytes;
     if (this.#current.segment.position >= allowed) this.#seal();
     const { segment } = this.#current;
     const frame = encodeFrame(staged, frameHeadBytes);
     const payloadAt = segment.nextPayloadAt;
     segment.append(frame);
+    this.#unflushed.delete(segment);
     this.#current.take(frame.subarray(frameHeadBytes), payloadAt);
-    return segment;
   }
 
   /** The next segment is there before the seal says so. */
@@ -139,25 +151,23 @@ export class Ledger {
     this.#generations.push(new Generation(next));
   }
 
-  /** Reads what others appended, and drops what has been filed. Returns the segments that had anything new. */
-  #follow(): Set<Segment> {
+  /** Reads what others appended, and drops what has been filed. */
+  #follow(): void {
     const oldest = this.trees.oldest ?? this.#begin();
     while (this.#generations.length > 0 && this.#generations[0]!.segment.number < oldest) this.#drop();
     if (this.#generations.length === 0) this.#generations.push(new Generation(this.#openSegment(oldest)));
     const ids: Buffer[] = [];
-    const changed = new Set<Segment>();
     for (;;) {
       const current = this.#current;
       const { segment } = current;
       const payloadAt = segment.nextPayloadAt;
       const payload = segment.next();
       if (payload === undefined && !segment.isSealed) break;
-      changed.add(segment);
+      this.#unflushed.add(segment);
       if (payload !== undefined) current.take(payload, payloadAt, ids);
       else this.#generations.push(new Generation(this.#openSegment(segment.number + 1)));
     }
     if (ids.length > 0) this.onForeign(ids);
-    return changed;
   }
 
   #begin(): number {
@@ -174,7 +184,9 @@ export class Ledger {
   }
 
   #drop(): void {
-    this.#generations.shift()!.segment.close();
+    const { segment } = this.#generations.shift()!;
+    this.#unflushed.delete(segment);
+    segment.close();
     this.#filing = undefined;
   }
 

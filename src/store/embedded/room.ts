@@ -44,3 +44,9 @@ export class Room {
     return free + reusable < reserve;
   }
 }
+
+export function isDiskFull(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  // As node says it, and as LMDB does: 28 is ENOSPC, 122 EDQUOT.
+  return code === "ENOSPC" || code === "EDQUOT" || code === 28 || code === 122;
+}

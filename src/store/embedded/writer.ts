@@ -8,6 +8,7 @@ import type { Notice, WriterStart } from "./messages.js";
 import { Ring } from "./ring.js";
 import { Room } from "./room.js";
 import { Trees } from "./trees.js";
+import { Troubles } from "./troubles.js";
 
 /*
  * The main file of the writer thread, the only one of the process that writes records. It blocks where it waits, on the
@@ -24,10 +25,6 @@ function post(notice: Notice): void {
   port.postMessage(notice);
 }
 
-function onTrouble(what: string, error: Error): void {
-  post({ kind: "trouble", what, error });
-}
-
 function begin(): { trees: Trees; ledger: Ledger } | undefined {
   try {
     prepareFolder(start.path);
@@ -35,7 +32,7 @@ function begin(): { trees: Trees; ledger: Ledger } | undefined {
     const ledger = new Ledger(start.path, trees, start.segmentBytes, (ids) => {
       if (Atomics.load(start.watching, 0) === 1) post({ kind: "changed", ids: Uint8Array.from(Buffer.concat(ids)) });
     });
-    ledger.begin();
+    ledger.begin(Date.now() + start.skewMs[0]!);
     return { trees, ledger };
   } catch (error) {
     post({ kind: "failed", why: (error as Error).message });
@@ -53,8 +50,9 @@ function work(trees: Trees, ledger: Ledger): void {
         : "The store's disk has room again: new requests are taken.",
     }),
   );
-  const batch = new Batch(commands, new Ring(start.answers), port, ledger, room, onTrouble);
-  const chores = new Chores(ledger, trees, port, start.watching, start.skewMs);
+  const troubles = new Troubles((what, error) => post({ kind: "trouble", what, error }));
+  const batch = new Batch(commands, new Ring(start.answers), port, ledger, room, troubles);
+  const chores = new Chores(ledger, trees, room, troubles, port, start.watching, start.skewMs);
   let batchAtMs = 0;
   let batchSize = 0;
   while (!batch.isClosing) {
