@@ -44,7 +44,13 @@ export interface EmbeddedConfig {
 export interface RedisConfig {
   readonly type: "redis";
   readonly url: string;
-  readonly sentinel: { readonly master: string; readonly nodes: readonly string[] } | null;
+  readonly sentinel: {
+    readonly master: string;
+    readonly nodes: readonly string[];
+    /** Of the sentinels themselves; none where absent or empty. */
+    readonly user?: string;
+    readonly password?: string;
+  } | null;
   readonly cluster: { readonly nodes: readonly string[] } | null;
   readonly keyPrefix: string;
   readonly commandTimeoutMs: number;

@@ -3,7 +3,8 @@ import { hostPort, redisUrl } from "./url-form.js";
 
 const sentinel = group(
   {
-    description: "Find the primary through Redis Sentinel; of `url` only user, password and database are used.",
+    description:
+      "Find the primary through Redis Sentinel; of `url` only user, password, database and TLS are used, TLS for the sentinels too.",
     optional: true,
   },
   {
@@ -14,11 +15,18 @@ const sentinel = group(
       item: text({ form: hostPort, description: "host:port" }),
       description: "The sentinels, as `host:port`.",
     }),
+    user: text({ default: "", minLength: 0, description: "The user the sentinels themselves ask for. Empty: none." }),
+    password: text({
+      default: "",
+      minLength: 0,
+      secret: true,
+      description: "The password the sentinels themselves ask for, or `file:PATH` to read it from. Empty: none.",
+    }),
   },
 );
 
 const cluster = group(
-  { description: "Redis Cluster; of `url` only user and password are used.", optional: true },
+  { description: "Redis Cluster; of `url` only user, password and TLS are used.", optional: true },
   {
     nodes: list({
       required: true,
@@ -79,7 +87,8 @@ export const store = variants({
           default: 0,
           min: 0,
           max: 16,
-          description: "How many replicas must confirm a claim before anything is sent upstream.",
+          description:
+            "How many replicas must confirm a claim before anything is sent upstream. When fewer do within `commandTimeout`, the claim is undone and the store counts as unavailable.",
         }),
         requireNoEviction: flag({
           default: true,

@@ -4,7 +4,6 @@ import { formatDuration, formatSize } from "./duration.js";
 import type { Findings } from "./findings.js";
 import { writtenAt } from "./routes.js";
 import type { RouteSettings, Settings } from "./schema.js";
-import { refuseUnbuilt } from "./unbuilt.js";
 import { validateRoutes } from "./validate-route.js";
 
 export function validate(settings: Settings, routes: readonly RouteSettings[], findings: Findings): void {
@@ -12,7 +11,6 @@ export function validate(settings: Settings, routes: readonly RouteSettings[], f
   checkPorts(settings, findings);
   checkLimits(settings, findings);
   checkStore(settings, findings);
-  refuseUnbuilt(settings, findings);
   validateRoutes(routes, findings);
   if (settings.store.type === "redis") checkLeases(settings.store.commandTimeout, routes, findings);
 }
@@ -60,6 +58,10 @@ function checkLimits({ server: { limits } }: Settings, findings: Findings): void
 function checkStore({ store }: Settings, findings: Findings): void {
   if (store.type !== "redis") return;
   if (store.sentinel && store.cluster) findings.mistake("store.cluster", "cannot be used together with sentinel");
+  if (store.cluster && findings.isSound("store.url")) {
+    const database = new URL(store.url).pathname.slice(1);
+    if (Number(database) !== 0) findings.mistake("store.url", `names database ${database}; a cluster has only 0`);
+  }
   const { length } = store.locks.nodes;
   if (length > 0 && length % 2 === 0 && findings.isSound("store.locks.nodes")) {
     findings.mistake(

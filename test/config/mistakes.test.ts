@@ -1,8 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: this is how the configuration names the environment
 import t from "tap";
 import { check } from "../../src/cli/check.js";
-import { unbuilt } from "../../src/config/unbuilt.js";
-import { load, mistakes, route } from "./sample.js";
+import { mistakes, route } from "./sample.js";
 
 t.test("five mistakes in one file are told at once, each where it is", (t) => {
   const text = `# a file with five mistakes
@@ -124,6 +123,8 @@ const outside: Record<string, string> = {
   "store: { type: redis, sentinel: { master: m } }": "1:33 store.sentinel.nodes: is required",
   "store: { type: redis, sentinel: { master: m, nodes: [h] }, cluster: { nodes: ['h:1'] } }":
     '1:54 store.sentinel.nodes[0]: expected host:port, got "h"|1:69 store.cluster: cannot be used together with sentinel',
+  "store: { type: redis, url: 'redis://h/3', cluster: { nodes: ['h:1'] } }":
+    "1:28 store.url: names database 3; a cluster has only 0",
   "store: { type: redis, locks: { nodes: ['redis://a', 'redis://b'] } }":
     "1:39 store.locks.nodes: needs an odd number of nodes: 2 fail as soon as 1 would",
   "store: { type: redis, requireNoEviction: off }":
@@ -140,30 +141,6 @@ t.test("what is wrong outside the routes is told at its value, an unknown key at
   for (const [line, told] of Object.entries(outside)) {
     t.same(mistakes(t, `${line}\n${route()}`, { env: { WORD: "some word" } }), told.split("|"), line);
   }
-  t.end();
-});
-
-t.test("what the schema knows and nobody built yet is refused at its value, never ignored", (t) => {
-  const text = `
-store:
-  type: redis
-  waitReplicas: 1
-  sentinel: { master: m, nodes: ["h:1"] }
-  cluster: { nodes: ["h:1"] }
-  locks: { nodes: ["redis://h"] }
-${route()}`;
-  const lines: Record<string, string> = {
-    "store.waitReplicas": "4:17",
-    "store.sentinel": "5:13",
-    "store.cluster": "6:12",
-    "store.locks.nodes": "7:19",
-  };
-  const loaded = load(t, text);
-  const told = loaded.kind === "bad" ? loaded.mistakes.filter(({ message }) => message === "not available yet") : [];
-  t.same(
-    told.map(({ path, line, column }) => `${path} ${line}:${column}`).sort(),
-    unbuilt.map(({ path }) => `${path} ${lines[path]}`).sort(),
-  );
   t.end();
 });
 

@@ -33,6 +33,8 @@ function sentinelOptions(sentinel: NonNullable<RedisConfig["sentinel"]>, isTls: 
   return {
     sentinels: sentinel.nodes.map(addressOf),
     name: sentinel.master,
+    ...(sentinel.user ? { sentinelUsername: sentinel.user } : {}),
+    ...(sentinel.password ? { sentinelPassword: sentinel.password } : {}),
     failoverDetector: false,
     // A sentinel that is frozen is passed over.
     sentinelCommandTimeout: commandTimeoutMs,
