@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
@@ -28,18 +28,15 @@ async function diagnose(t: Test, store: string, upstream: string) {
 
 /** Something that accepts connections, and the address of something that does not. */
 async function upstreams(t: Test): Promise<{ up: string; down: string }> {
-  const [open, closed] = await Promise.all(
-    [0, 1].map(
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const urlOf = (server: typeof open) => `http://127.0.0.1:${(server?.address() as { port: number }).port}`;
+  const listen = () =>
+    new Promise<Server>((resolve) => {
+      const server = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1", () => resolve(server));
+    });
+  const [open, closed] = [await listen(), await listen()];
+  const urlOf = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const found = { up: urlOf(open), down: urlOf(closed) };
-  await new Promise((resolve) => closed?.close(resolve));
-  t.teardown(() => void open?.close());
+  await new Promise((resolve) => closed.close(resolve));
+  t.teardown(() => void open.close());
   return found;
 }
 
