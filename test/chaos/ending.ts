@@ -15,9 +15,11 @@ export async function endingOf(rig: Rig, history: History): Promise<Ending> {
   return { atMs, state, dispatches, retry, resolved: await resolve(rig, gateway, history) };
 }
 
-/** With the body the record belongs to: that of the last dispatch; where there was none, either. */
+/** With the body the record belongs to: that of the last dispatch, unless that was released or there was none. */
 async function askLast(gateway: Gateway, history: History): Promise<AnswerSeen | undefined> {
-  const variants: Variant[] = history.dispatches.length > 0 ? [history.dispatches.at(-1)!.variant] : ["A", "B"];
+  const last = history.dispatches.at(-1);
+  const isBound = last !== undefined && !releaseStatuses.has(last.status);
+  const variants: Variant[] = isBound ? [last.variant] : ["A", "B"];
   let answer: AnswerSeen | undefined;
   for (const variant of variants) {
     const reply = post(`${gateway.url}/${history.route}`, { key: history.key, body: JSON.stringify({ variant }) });

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import t, { type Test } from "tap";
 import { redisBinary, startRedis } from "../redis-server.js";
 import { post } from "./client.js";
@@ -79,6 +80,41 @@ async function sharingSuite(t: Test, store: object): Promise<void> {
     upstream.on("/patient", answer(201, "now"));
     t.match(await post(`${b.url}/patient`, { key }), { status: 201, text: "now", isReplayed: false });
     t.equal(upstream.count("/patient"), before + 2);
+  });
+
+  await t.test("what both write at the same time stays apart: every key keeps its own answer", async (t) => {
+    const count = 150;
+    const bodies = new Map<string, Buffer>();
+    upstream.on("/patient", ({ entry, response }) => {
+      const body = randomBytes(Math.floor(Math.random() * 6000));
+      bodies.set(entry.body.toString(), body);
+      response.writeHead(201).end(body);
+    });
+    const before = upstream.count("/patient");
+    const numbers = Array.from({ length: count }, (_, at) => at);
+    const differing = new Set<string>();
+    const inTurns = async (work: (at: number) => Promise<void>) => {
+      const left = numbers.values();
+      const worker = async () => {
+        for (const at of left) await work(at);
+      };
+      await Promise.all(Array.from({ length: 12 }, worker));
+    };
+    const compare = async (gateway: Gateway, at: number) => {
+      const key = `apart-${at}`;
+      const reply = await post(`${gateway.url}/patient`, { key, body: key });
+      if (reply.status !== 201 || !reply.body.equals(bodies.get(key) as Buffer))
+        differing.add(`${key}: ${reply.status}`);
+    };
+    await inTurns((at) => compare(at % 2 ? a : b, at));
+    await inTurns(async (at) => {
+      const gateway = at % 2 ? b : a;
+      t.match(await gateway.records(`apart-${at}`), [{ state: "completed", status: 201 }]);
+      await compare(gateway, at);
+    });
+    await inTurns((at) => compare(at % 2 ? a : b, at));
+    t.same([...differing], []);
+    t.equal(upstream.count("/patient"), before + count);
   });
 
   await t.test("kill -9 of the owner: in doubt when the lease runs out, and never sent again", async (t) => {
