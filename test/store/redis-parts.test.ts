@@ -2,13 +2,14 @@ import { Redis } from "ioredis";
 import t from "tap";
 import { StoreUnavailableError } from "../../src/store/record-store.js";
 import { Breaker } from "../../src/store/redis/breaker.js";
-import { connectRedis, redisOptions } from "../../src/store/redis/connect.js";
+import { connectRedis, nodeConfig, redisOptions } from "../../src/store/redis/connect.js";
 import { KeyNames, tags } from "../../src/store/redis/keys.js";
 import { RedisNode } from "../../src/store/redis/node.js";
 import { objection, type RedisFacts } from "../../src/store/redis/preflight.js";
 import type { Primaries } from "../../src/store/redis/primaries.js";
 import { RedisStore } from "../../src/store/redis/redis-store.js";
 import { ServerClock } from "../../src/store/redis/server-clock.js";
+import { redirection } from "../../src/store/redis/slots.js";
 import { Wakes } from "../../src/store/redis/wake.js";
 import { lossyProxy } from "../lossy-proxy.js";
 import { redisBinary, redisConfig, startRedis } from "../redis-server.js";
@@ -87,6 +88,15 @@ t.test("a server that may not keep records is told from one that may", async (t)
   t.equal(objection({ ...good, isClusterNode: true }, ofCluster), undefined);
 });
 
+t.test("a redirection says where to, also of a node that leaves out its own host", async (t) => {
+  const to = (message: string) => redirection(message, "10.0.0.1:7000");
+  t.same(to("MOVED 3999 127.0.0.1:6381"), { isMoved: true, address: "127.0.0.1:6381" });
+  t.same(to("ASK 3999 ::1:6381"), { isMoved: false, address: "[::1]:6381" });
+  t.same(to("MOVED 3999 :6381"), { isMoved: true, address: "10.0.0.1:6381" });
+  t.same(to("MOVED 3999 ?:6381"), { isMoved: true, address: "10.0.0.1:6381" });
+  t.equal(to("CLUSTERDOWN Hash slot not served"), undefined);
+});
+
 t.test("a key's name keeps record and index together, and is escaped as a pattern", async (t) => {
   const key = newKey();
   const names = new KeyNames("my*app[1]:");
@@ -103,6 +113,16 @@ t.test("the address decides the options", async (t) => {
   t.match(options, { host: "::1", port: 7000, db: 4, username: "me", password: "a/b", tls: {} });
   t.match(redisOptions(redisConfig("redis://redis.local")), { host: "redis.local", port: 6379, db: 0 });
   t.notOk("tls" in redisOptions(redisConfig("redis://redis.local")));
+  const sentinel = { master: "main", nodes: ["s1:26379", "[::1]:26380"], user: "", password: "pw" };
+  const found = redisOptions(redisConfig("rediss://me:a%2Fb@ignored/4", { sentinel }));
+  t.match(found, { name: "main", username: "me", password: "a/b", db: 4, sentinelPassword: "pw", sentinelTLS: {} });
+  t.match(found, { enableTLSForSentinelMode: true, failoverDetector: false });
+  t.same(found.sentinels, [
+    { host: "s1", port: 26379 },
+    { host: "::1", port: 26380 },
+  ]);
+  t.notOk("sentinelUsername" in found);
+  t.equal(nodeConfig(redisConfig("rediss://me:a%2Fb@ignored:1/0"), "[::1]:7").url, "rediss://me:a%2Fb@[::1]:7/0");
   t.throws(() => redisOptions(redisConfig("redis://redis.local/first")), /"first" is not the number of a database/);
 });
 
