@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import t from "tap";
-import { StoreUnavailableError } from "../../src/store/record-store.js";
+import { type RecordView, StoreUnavailableError } from "../../src/store/record-store.js";
 import { openRedisStore } from "../../src/store/redis/open-redis-store.js";
 import type { RedisStore } from "../../src/store/redis/redis-store.js";
 import { ageRecords, type RedisServer, redisBinary, redisConfig, startRedis } from "../redis-server.js";
@@ -201,10 +201,14 @@ async function traffic(server: RedisServer): Promise<void> {
   });
 
   await t.test("a listing that walks the keys in many stretches gives each record once, newest first", async (t) => {
-    const { store, close } = await openOn(server, (text) => t.fail(text));
+    const { store, prefix, close } = await openOn(server, (text) => t.fail(text));
     t.teardown(close);
     const leases = Array.from({ length: 1_500 }, () => leaseOn(newKey()));
     await Promise.all(leases.map((lease) => store.complete(lease, answer("x"), origin)));
+    // Half of them of one instant, so that pages end among equals.
+    const [{ createdAtMs }] = (await store.list({ limit: 1 })).records as [RecordView];
+    const created = (key: string) => server.admin.hset(`${prefix}{${key.slice(0, 2)}}:${key}`, "created", createdAtMs);
+    await Promise.all(leases.slice(750).map(({ key }) => created(key)));
     const found: string[] = [];
     let before = Number.POSITIVE_INFINITY;
     let cursor: string | null | undefined;
