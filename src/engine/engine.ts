@@ -121,8 +121,8 @@ export class Engine {
         route: route.name,
         namespace: policy.namespace,
       });
-      if (claim.kind === "inDoubt" && claim.expired) {
-        this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: claim.cause });
+      if ((claim.kind === "inDoubt" || claim.kind === "won") && claim.expired === true) {
+        this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: "lease_expired" });
       }
       return claim;
     } catch (error) {
