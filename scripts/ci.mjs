@@ -7,15 +7,12 @@ const scripts = JSON.parse(readFileSync(new URL("../package.json", import.meta.u
 
 /** In this order; those that do not exist in package.json are not part of the product yet. */
 const suites = [
-  { script: "check", minutes: 4 },
-  { script: "test", minutes: 12 },
-  { script: "demo", minutes: 3 },
-  { script: "chaos:short", minutes: 6 },
-  { script: "test:chart", minutes: 6 },
-  { script: "test:alerts", minutes: 4 },
-  { script: "test:console", minutes: 5 },
-  { script: "test:image", minutes: 8 },
-  { script: "bench:guard", minutes: 5 },
+  { script: "check", minutes: 8 },
+  { script: "test", minutes: 25 },
+  { script: "demo", minutes: 4 },
+  { script: "chaos:short", minutes: 8 },
+  { script: "test:chart", minutes: 8 },
+  { script: "test:alerts", minutes: 5 },
 ];
 
 let passed = 0;
