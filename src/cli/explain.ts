@@ -42,7 +42,7 @@ export function explain(args: readonly string[], io: Io): number {
 }
 
 interface Explanation {
-  /** `forwarded`: unprotected. `executed`: claimed and sent, unless its record says otherwise. */
+  /** `forwarded`: unprotected. `protected`: claimed and sent, unless its record says otherwise. */
   readonly outcome: "refused" | "forwarded" | "protected";
   readonly route: string | null;
   readonly problem?: { readonly status: number; readonly code: string; readonly detail: string };
@@ -86,7 +86,7 @@ function textOf(explanation: Explanation): string {
   const means = {
     refused: "answered by the gateway, nothing is sent",
     forwarded: "forwarded without protection",
-    protected: "protected: sent at most once, its response stored and replayed",
+    protected: "sent at most once, its response stored and replayed",
   };
   const rows: [string, string | undefined][] = [
     ["route", explanation.route ?? "none"],

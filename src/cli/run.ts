@@ -51,7 +51,12 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     io.stderr.write(`idempotency-gateway: there is no command ${JSON.stringify(first)}\n\n${usage}`);
     return 2;
   }
-  return command(isDefault ? args : rest, io);
+  try {
+    return await command(isDefault ? args : rest, io);
+  } catch (error) {
+    io.stderr.write(`idempotency-gateway: a fault inside: ${(error as Error).message}\n`);
+    return 70;
+  }
 }
 
 function version(): string {
