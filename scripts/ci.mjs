@@ -65,10 +65,10 @@ function run(script, minutes) {
 
 /** tap closes with `# { total: 3, pass: 3 }`, others with `3 passed, 0 failed`; what counts nothing counts as one. */
 function count(output, code) {
-  const tap = [...output.matchAll(/^# \{ total: \d+(?:, pass: (\d+))?(?:, fail: (\d+))?/gm)].at(-1);
+  const tap = [...output.matchAll(/^# \{ total: .*\}$/gm)].at(-1)?.[0];
   const plain = [...output.matchAll(/^(?:\S+: )?(\d+) passed, (\d+) failed/gm)].at(-1);
-  const found = tap ?? plain;
-  const passes = Number(found?.[1] ?? (code === 0 ? 1 : 0));
-  const failures = Number(found?.[2] ?? 0);
+  const inTap = (word) => Number(new RegExp(`\\b${word}: (\\d+)`).exec(tap)?.[1] ?? 0);
+  const passes = tap ? inTap("pass") : Number(plain?.[1] ?? (code === 0 ? 1 : 0));
+  const failures = tap ? inTap("fail") : Number(plain?.[2] ?? 0);
   return { passed: passes, failed: code !== 0 && failures === 0 ? 1 : failures };
 }
