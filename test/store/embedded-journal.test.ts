@@ -6,7 +6,8 @@ import t, { type Test } from "tap";
 import { Gate } from "../../src/store/embedded/gate.js";
 import { Ledger } from "../../src/store/embedded/ledger.js";
 import { at, completed, inFlight, isSettled } from "../../src/store/embedded/record.js";
-import { frameHeadBytes, retireSegment, Segment, segmentFile } from "../../src/store/embedded/segment.js";
+import { frameHeadBytes, Segment } from "../../src/store/embedded/segment.js";
+import { retireSegment, segmentFile } from "../../src/store/embedded/segment-files.js";
 import { Sweeper } from "../../src/store/embedded/sweeper.js";
 import { Trees } from "../../src/store/embedded/trees.js";
 

@@ -3,10 +3,11 @@ import { AnswerWriter, kind } from "./answer.js";
 import { code, at as within } from "./command.js";
 import type { Ledger } from "./ledger.js";
 import type { ListJob } from "./messages.js";
+import type { Order } from "./order.js";
 import type { Ring } from "./ring.js";
 import { isDiskFull, type Room } from "./room.js";
 import { JournalBroken } from "./segment.js";
-import { type Change, carryOut, type Order } from "./transitions.js";
+import { type Change, carryOut } from "./transitions.js";
 import { LockFailed } from "./trees.js";
 import type { Troubles } from "./troubles.js";
 

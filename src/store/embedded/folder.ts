@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { syncFolder } from "./segment.js";
+import { syncFolder } from "./segment-files.js";
 
 const formatFile = "format";
 const format = 1;

@@ -1,7 +1,8 @@
 import { Filing } from "./filing.js";
 import { encodeFrame, Generation, type Staged } from "./generation.js";
 import { isDiskFull } from "./room.js";
-import { frameHeadBytes, removeSegmentsBefore, retireSegment, Segment } from "./segment.js";
+import { frameHeadBytes, Segment } from "./segment.js";
+import { removeSegmentsBefore, retireSegment } from "./segment-files.js";
 import type { Trees } from "./trees.js";
 
 /** A segment so many times the usual size is sealed although the one before is not filed yet: the disk is full, or far too slow. */

@@ -1,18 +1,7 @@
 import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  fdatasyncSync,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readSync,
-  renameSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
-import { basename, join } from "node:path";
+import { closeSync, fdatasyncSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
+import { openIfThere, reuseSpare, segmentFile, syncFolder } from "./segment-files.js";
 
 /*
  * A segment of the journal is a file: 64 bytes of head, then frames, then zeros or what the file held in an earlier
@@ -38,14 +27,6 @@ const sealFrame = 2;
 /** A file grows by so much at once: appending within a file of fixed size needs one flush less of the disk. */
 const growthBytes = 1 << 20;
 const zeros = Buffer.alloc(growthBytes);
-
-export function segmentFile(folder: string, segment: number): string {
-  return join(folder, `journal-${String(segment).padStart(10, "0")}`);
-}
-
-export function spareFile(folder: string): string {
-  return join(folder, "journal-spare");
-}
 
 /** What was appended is not on the disk, and nobody can say what is: this process must not go on with this file. */
 export class JournalBroken extends Error {
@@ -82,10 +63,10 @@ export class Segment {
     return undefined;
   }
 
-  /** A new segment, in the file that was given back last if there is one: it has its size already. */
+  /** A new segment. */
   static create(folder: string, number: number): Segment {
     const file = segmentFile(folder, number);
-    renameIfThere(spareFile(folder), file);
+    reuseSpare(folder, number);
     const fd = openIfThere(file) ?? openSync(file, "w+", 0o600);
     const head = Buffer.alloc(headBytes);
     head.writeUInt32LE(headMagic, 0);
@@ -209,47 +190,7 @@ export class Segment {
   }
 }
 
-/** The file serves again as the next segment but one. */
-export function retireSegment(folder: string, number: number): void {
-  renameIfThere(segmentFile(folder, number), spareFile(folder));
-}
-
-/** Segments that were filed and not given back. */
-export function removeSegmentsBefore(folder: string, number: number): void {
-  const first = basename(segmentFile(folder, number));
-  for (const name of readdirSync(folder)) {
-    if (/^journal-\d+$/.test(name) && name < first) unlessAbsent(() => unlinkSync(join(folder, name)));
-  }
-}
-
-function openIfThere(file: string): number | undefined {
-  return unlessAbsent(() => openSync(file, "r+"));
-}
-
-function renameIfThere(from: string, to: string): void {
-  unlessAbsent(() => renameSync(from, to));
-}
-
-function unlessAbsent<T>(act: () => T): T | undefined {
-  try {
-    return act();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
 function writeAll(fd: number, bytes: Buffer, position: number): void {
   let done = 0;
   while (done < bytes.length) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
-}
-
-/** A file's name is on the disk only once its folder is. */
-export function syncFolder(folder: string): void {
-  const fd = openSync(folder, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

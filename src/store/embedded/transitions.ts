@@ -1,28 +1,31 @@
 import { type AnswerWriter, kind } from "./answer.js";
 import * as command from "./command.js";
+import { beginLease, blank, expired, finish, freed, patched, voided, withPayload } from "./drafts.js";
+import {
+  hasFlag,
+  isAfter,
+  isOwner,
+  isSameFingerprint,
+  type Order,
+  payloadOf,
+  retentionMsOf,
+  spanMsOf,
+} from "./order.js";
 import {
   at,
   completed,
+  expiresAtMs,
   free,
   inDoubt,
   inFlight,
+  isFlying,
   isSettled,
-  isVoid,
-  leaseExpired,
   notReplayable,
   payloadAt,
 } from "./record.js";
 
 /** What becomes of the record: nothing, gone, or this. A record is never changed in place, others may hold it. */
 export type Change = Buffer | "gone" | undefined;
-
-/** One command, where its bytes lie, and the moment it is carried out. */
-export interface Order {
-  readonly bytes: Buffer;
-  readonly from: number;
-  readonly to: number;
-  readonly nowMs: number;
-}
 
 /**
  * The law of the embedded store: what a command makes of a record, and what its caller is told. Pure but for the
@@ -31,7 +34,7 @@ export interface Order {
  * `found` is what was stored last, also when it is over: an expired record is as good as none.
  */
 export function carryOut(order: Order, found: Buffer | undefined, answer: AnswerWriter): Change {
-  const record = found !== undefined && order.nowMs < found.readDoubleLE(at.expiresAtMs) ? found : undefined;
+  const record = found !== undefined && order.nowMs < expiresAtMs(found) ? found : undefined;
   switch (order.bytes[order.from]) {
     case command.code.claim:
       return claim(order, record, answer);
@@ -78,8 +81,8 @@ function claim(order: Order, record: Buffer | undefined, answer: AnswerWriter): 
     answer.byte(kind.notReplayable).part(record, at.fingerprint, at.keyHash).number(record.readUInt16LE(at.status));
     return undefined;
   }
-  const isSame = equal(order.bytes, order.from + command.at.fingerprint, record, at.fingerprint, 32);
-  if (state === inFlight && order.nowMs < record.readDoubleLE(at.leaseEndsAtMs)) {
+  const isSame = isSameFingerprint(order, record);
+  if (isFlying(record, order.nowMs)) {
     return claimHeld(order, record, isSame, answer);
   }
   const doubted = state === inFlight ? expired(record) : record;
@@ -180,14 +183,14 @@ function strand(order: Order, record: Buffer | undefined, answer: AnswerWriter):
 
 function forget(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
   const isAbsent = record === undefined || record[at.state] === free;
-  const isRefused = !isAbsent && isFlying(order, record);
+  const isRefused = !isAbsent && isFlying(record, order.nowMs);
   answer.byte(isAbsent ? kind.no : isRefused ? kind.refused : kind.yes);
   return isAbsent || isRefused ? undefined : voided(record);
 }
 
 function resolve(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
   const isAbsent = record === undefined || record[at.state] === free;
-  const isRefused = !isAbsent && (isSettled(record) || isFlying(order, record));
+  const isRefused = !isAbsent && (isSettled(record) || isFlying(record, order.nowMs));
   answer.byte(isAbsent ? kind.no : isRefused ? kind.refused : kind.yes);
   if (isAbsent || isRefused) return undefined;
   const response = payloadOf(order);
@@ -198,111 +201,4 @@ function peek(record: Buffer | undefined, answer: AnswerWriter): Change {
   if (record === undefined || record[at.state] === free) answer.byte(kind.no);
   else answer.byte(kind.record).blob(record, 0, record.length);
   return undefined;
-}
-
-/** In flight, and its lease not over: whoever looks later sees it in doubt. */
-function isFlying(order: Order, record: Buffer): boolean {
-  return record[at.state] === inFlight && order.nowMs < record.readDoubleLE(at.leaseEndsAtMs);
-}
-
-/** The record a claim or a completion describes, with everything else zero. */
-function blank(order: Order, payload: Buffer | undefined): Buffer {
-  const { bytes, from } = order;
-  const namesEnd = namesEndOf(order);
-  const head = namesEnd - from - command.at.token;
-  const record = Buffer.allocUnsafe(at.token + head + (payload?.length ?? 0));
-  record.fill(0, 0, at.token);
-  bytes.copy(record, at.id, from + command.at.id, from + command.at.id + 32);
-  bytes.copy(record, at.token, from + command.at.token, namesEnd);
-  if (payload !== undefined) record.set(payload, at.token + head);
-  return record;
-}
-
-function beginLease(order: Order, record: Buffer): void {
-  const endsAtMs = order.nowMs + spanMsOf(order);
-  record.writeDoubleLE(endsAtMs, at.leaseEndsAtMs);
-  record.writeDoubleLE(endsAtMs + retentionMsOf(order), at.expiresAtMs);
-  if (record.readDoubleLE(at.updatedAtMs) === 0) record.writeDoubleLE(order.nowMs, at.updatedAtMs);
-}
-
-/** In doubt since its lease ended. How an earlier flight landed is no news any more. */
-function expired(record: Buffer): Buffer {
-  const next = withPayload(record, undefined);
-  next[at.state] = inDoubt;
-  next[at.cause] = leaseExpired;
-  record.copy(next, at.updatedAtMs, at.leaseEndsAtMs, at.leaseEndsAtMs + 8);
-  return next;
-}
-
-function finish(order: Order, record: Buffer, payload: Buffer | undefined): Buffer {
-  const next = withPayload(record, payload);
-  next[at.state] = hasFlag(order, command.isNotReplayable) ? notReplayable : completed;
-  next[at.cause] = next[at.causeBefore] = 0;
-  next.writeUInt16LE(order.bytes.readUInt16LE(order.from + command.at.detail), at.status);
-  next.writeDoubleLE(order.nowMs, at.updatedAtMs);
-  next.writeDoubleLE(order.nowMs + retentionMsOf(order), at.expiresAtMs);
-  return next;
-}
-
-function freed(record: Buffer, landing: Buffer | undefined): Buffer {
-  const next = withPayload(record, landing);
-  next[at.state] = free;
-  next[at.cause] = next[at.causeBefore] = 0;
-  return next;
-}
-
-/** Free, and no lease fits any more; stays for as long as it would have, so that a late owner hears `lost`. */
-function voided(record: Buffer): Buffer {
-  const next = freed(record, undefined);
-  next[at.flags]! |= isVoid;
-  return next;
-}
-
-function patched(record: Buffer, patch: (next: Buffer) => void): Buffer {
-  const next = Buffer.allocUnsafe(record.length);
-  record.copy(next);
-  patch(next);
-  return next;
-}
-
-function withPayload(record: Buffer, payload: Buffer | undefined): Buffer {
-  const head = payloadAt(record);
-  const next = Buffer.allocUnsafe(head + (payload?.length ?? 0));
-  record.copy(next, 0, 0, head);
-  if (payload !== undefined) next.set(payload, head);
-  return next;
-}
-
-function isOwner(order: Order, record: Buffer): boolean {
-  return (record[at.flags]! & isVoid) === 0 && equal(order.bytes, order.from + command.at.token, record, at.token, 16);
-}
-
-function isAfter(order: Order, record: Buffer): boolean {
-  return hasFlag(order, command.hasAfter) && equal(order.bytes, order.from + command.at.after, record, at.token, 8);
-}
-
-function hasFlag(order: Order, flag: number): boolean {
-  return (order.bytes[order.from + command.at.flags]! & flag) !== 0;
-}
-
-function spanMsOf(order: Order): number {
-  return order.bytes.readDoubleLE(order.from + command.at.spanMs);
-}
-
-function retentionMsOf(order: Order): number {
-  return order.bytes.readDoubleLE(order.from + command.at.retentionMs);
-}
-
-function namesEndOf({ bytes, from }: Order): number {
-  const routeLength = bytes.readUInt16LE(from + command.at.routeLength);
-  return from + command.at.names + routeLength + bytes.readUInt16LE(from + command.at.namespaceLength);
-}
-
-function payloadOf(order: Order): Buffer | undefined {
-  return hasFlag(order, command.hasPayload) ? order.bytes.subarray(namesEndOf(order), order.to) : undefined;
-}
-
-function equal(a: Buffer, aFrom: number, b: Buffer, bFrom: number, length: number): boolean {
-  for (let index = 0; index < length; index++) if (a[aFrom + index] !== b[bFrom + index]) return false;
-  return true;
 }

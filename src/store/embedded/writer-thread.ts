@@ -3,9 +3,9 @@ import { setTimeout } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import type { Lease, RecordKey } from "../../model.js";
 import { type ListPage, type ListQuery, type RecordView, StoreUnavailableError } from "../record-store.js";
-import { AnswerReader, kind } from "./answer.js";
 import type { Command } from "./command.js";
 import { Gate } from "./gate.js";
+import { Inbox, type Read, unavailable } from "./inbox.js";
 import type { Notice, WriterStart } from "./messages.js";
 import { Outbox } from "./outbox.js";
 import { Ring } from "./ring.js";
@@ -20,6 +20,8 @@ const restartMs = 200;
 /** For a writer whose disk does not answer, when the process wants to end. */
 const patienceMs = 5000;
 
+const noLease: Lease = { key: "" as RecordKey, token: "" };
+
 export interface ThreadHooks {
   /** Shared memory: this many ms are added to the host's clock. */
   readonly skewMs: Float64Array;
@@ -31,33 +33,22 @@ export interface ThreadHooks {
   onChanged(ids: Buffer): void;
 }
 
-const noLease: Lease = { key: "" as RecordKey, token: "" };
-
-interface Pending {
-  readonly command: Command;
-  readonly read: (answer: number, from: AnswerReader) => unknown;
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: Error) => void;
-  isAbandoned: boolean;
-}
-
-interface PagePending {
+interface PendingPage {
   readonly view: (head: Buffer) => RecordView | undefined;
   readonly resolve: (page: ListPage) => void;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * The gateway thread's end of the writer thread: commands go out in order, answers come back in the same order.
- * A writer that dies is started again; what it had not answered is rejected as perhaps carried out.
+ * The gateway thread's end of the writer thread. A writer that dies is started again; what it had not answered is
+ * rejected as perhaps carried out.
  */
 export class WriterThread {
   #worker!: Worker;
   #outbox!: Outbox;
   #answers!: Ring;
-  #pending: Pending[] = [];
-  #answered = 0;
-  readonly #pages = new Map<number, PagePending>();
+  readonly #inbox = new Inbox((lease) => this.#withdraw(lease));
+  readonly #pages = new Map<number, PendingPage>();
   #jobs = 0;
   #state: "up" | "down" | "silent" | "closing" = "down";
   #silence = 0;
@@ -79,28 +70,29 @@ export class WriterThread {
     return thread;
   }
 
-  ask<T>(command: Command, read: (answer: number, from: AnswerReader) => T): Promise<T> {
+  ask<T>(command: Command, read: Read<T>): Promise<T> {
     if (this.#state !== "up") return Promise.reject(unavailable(command, false, `the writer is ${this.#state}`));
-    return new Promise<T>((resolve, reject) => {
+    try {
       this.#outbox.send(command);
-      if (this.#pending.length === 0) this.#worker.ref();
-      this.#pending.push({ command, read, resolve: resolve as (value: never) => void, reject, isAbandoned: false });
-    });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (this.#inbox.isEmpty) this.#worker.ref();
+    return this.#inbox.expect(command, read);
   }
 
-  list(query: ListQuery, view: (head: Buffer) => RecordView | undefined): Promise<ListPage> {
+  async list(query: ListQuery, view: (head: Buffer) => RecordView | undefined): Promise<ListPage> {
     const job = ++this.#jobs;
     const payload = Buffer.from(JSON.stringify({ job, query }));
     const page = new Promise<ListPage>((resolve, reject) => this.#pages.set(job, { view, resolve, reject }));
-    const taken = this.ask({ verb: "list", lease: noLease, payload }, () => {});
-    return taken.then(
-      () => page,
-      (error) => {
-        this.#pages.delete(job);
-        page.catch(() => {});
-        throw error;
-      },
-    );
+    page.catch(() => {});
+    try {
+      await this.ask({ verb: "list", lease: noLease, payload }, () => {});
+    } catch (error) {
+      this.#pages.delete(job);
+      throw error;
+    }
+    return page;
   }
 
   /** Only while somebody watches does the writer look for what other processes write. */
@@ -149,25 +141,8 @@ export class WriterThread {
       watching: this.#watching,
       gate: this.#gate.words,
     };
-    // As TypeScript where this file is run as TypeScript: then the thread needs the loader of this one, else nothing.
-    const isSource = import.meta.url.endsWith(".ts");
-    const file = this.hooks.writer ?? new URL(isSource ? "./writer.ts" : "./writer.js", import.meta.url);
-    const execArgv = file.pathname.endsWith(".ts") ? process.execArgv : [];
-    const worker = new Worker(file, { workerData, execArgv, name: "store" });
-    await new Promise<void>((resolve, reject) => {
-      worker.once("error", reject);
-      worker.once("exit", (exitCode) => reject(new Error(`the store's writer ended with ${exitCode}`)));
-      worker.on("message", (notice: Notice | number | Uint8Array) => {
-        if (typeof notice === "number") this.#settleFromRing();
-        else if (notice instanceof Uint8Array) this.#settle(Buffer.from(notice.buffer), 0, notice.length);
-        else if (notice.kind === "ready") resolve();
-        else if (notice.kind === "failed") reject(new Error(notice.why));
-        else this.#hear(notice);
-      });
-    });
+    const worker = await startWorker(this.hooks.writer, workerData, (notice) => this.#hear(notice));
     outbox.deliverTo(worker);
-    worker.removeAllListeners("error");
-    worker.removeAllListeners("exit");
     worker.on("error", (error) => this.#onEnd(worker, error));
     worker.on("exit", (exitCode) => this.#onEnd(worker, new Error(`the store's writer ended with ${exitCode}`)));
     worker.unref();
@@ -178,95 +153,72 @@ export class WriterThread {
     else this.#state = "up";
   }
 
-  #hear(notice: Notice): void {
-    if (notice.kind === "trouble") this.hooks.onTrouble(notice.what, notice.error);
-    if (notice.kind === "changed") this.hooks.onChanged(Buffer.from(notice.ids.buffer));
-    if (notice.kind !== "page" && notice.kind !== "noPage") return;
-    const page = this.#pages.get(notice.job);
-    this.#pages.delete(notice.job);
-    this.#restIfIdle();
-    if (page === undefined) return;
-    if (notice.kind === "noPage") return page.reject(new StoreUnavailableError("list", false, reason(notice.why)));
-    const views = notice.heads.map((head) => page.view(Buffer.from(head.buffer, head.byteOffset, head.byteLength)));
-    page.resolve({ records: views.filter((view) => view !== undefined), cursor: notice.cursor });
-  }
-
-  #settleFromRing(): void {
-    const message = this.#answers.next();
-    if (message === undefined) return;
-    this.#settle(this.#answers.bytes, message.at, message.at + message.length);
-    this.#answers.release();
+  #hear(notice: Notice | number | Uint8Array): void {
+    if (typeof notice === "number") {
+      const message = this.#answers.next();
+      if (message === undefined) return;
+      this.#settle(this.#answers.bytes, message.at, message.at + message.length);
+      this.#answers.release();
+    } else if (notice instanceof Uint8Array) this.#settle(Buffer.from(notice.buffer), 0, notice.length);
+    else if (notice.kind === "trouble") this.hooks.onTrouble(notice.what, notice.error);
+    else if (notice.kind === "changed") this.hooks.onChanged(Buffer.from(notice.ids.buffer));
+    else if (notice.kind === "page" || notice.kind === "noPage") this.#settlePage(notice);
   }
 
   #settle(bytes: Buffer, from: number, to: number): void {
     this.#silence = 0;
     if (this.#state === "silent") this.#state = "up";
-    const answers = new AnswerReader(bytes, from, to);
-    while (answers.hasMore) this.#settleOne(this.#pending[this.#answered++]!, answers);
-    if (this.#answered === this.#pending.length) {
-      this.#pending = [];
-      this.#answered = 0;
-      this.#restIfIdle();
-    } else if (this.#answered > 1024) {
-      this.#pending.splice(0, this.#answered);
-      this.#answered = 0;
-    }
+    this.#inbox.settle(bytes, from, to);
+    this.#restIfIdle();
     this.#outbox.flush();
   }
 
-  /** The process may end while nobody waits for an answer. */
+  #settlePage(notice: Notice & { kind: "page" | "noPage" }): void {
+    const page = this.#pages.get(notice.job);
+    this.#pages.delete(notice.job);
+    this.#restIfIdle();
+    if (notice.kind === "noPage") {
+      page?.reject(new StoreUnavailableError("list", false, { cause: new Error(notice.why) }));
+      return;
+    }
+    const views = notice.heads.map((head) => page?.view(Buffer.from(head.buffer, head.byteOffset, head.byteLength)));
+    page?.resolve({ records: views.filter((view) => view !== undefined), cursor: notice.cursor });
+  }
+
+  /** The process may end while nobody waits for anything. */
   #restIfIdle(): void {
-    const isIdle = this.#pending.length === 0 && this.#pages.size === 0 && this.#watching[0] === 0;
+    const isIdle = this.#inbox.isEmpty && this.#pages.size === 0 && this.#watching[0] === 0;
     if (isIdle && this.#state !== "closing") this.#worker.unref();
   }
 
-  #settleOne(pending: Pending, answers: AnswerReader): void {
-    const answer = answers.byte();
-    if (answer === kind.unavailable) {
-      const mayHaveRun = answers.byte() === 1;
-      const why = answers.blob().toString();
-      pending.reject(unavailable(pending.command, mayHaveRun, why));
-      return;
-    }
-    // An answer that cannot be read (a record damaged, or written by a newer version) must not take others with it.
-    try {
-      pending.resolve(pending.read(answer, answers) as never);
-    } catch (error) {
-      pending.reject(unavailable(pending.command, true, "its answer cannot be read", error));
-    }
-    if (pending.isAbandoned && answer === kind.won) {
-      this.ask({ verb: "withdraw", lease: pending.command.lease }, () => {}).catch(() => {});
-    }
+  /** Nobody is there any more who would send anything for this claim. */
+  #withdraw(lease: Lease): void {
+    this.ask({ verb: "withdraw", lease }, () => {}).catch(() => {});
   }
 
   #tick(): void {
-    if (this.#answered === this.#pending.length) this.#silence = 0;
+    if (this.#inbox.isEmpty) this.#silence = 0;
     else if (++this.#silence > silentTicks && this.#state === "up") {
       this.#state = "silent";
       this.hooks.onTrouble(`The store's disk has not answered for ${silentTicks} seconds.`);
-      this.#abandon("the disk does not answer");
+      this.#inbox.abandon("the disk does not answer");
+      this.#giveUpPages("the disk does not answer");
     }
   }
 
-  #abandon(why: string): void {
-    for (let index = this.#answered; index < this.#pending.length; index++) {
-      const pending = this.#pending[index]!;
-      if (pending.isAbandoned) continue;
-      pending.isAbandoned = true;
-      pending.reject(unavailable(pending.command, true, why));
+  #giveUpPages(why: string): void {
+    for (const page of this.#pages.values()) {
+      page.reject(new StoreUnavailableError("list", false, { cause: new Error(why) }));
     }
-    for (const page of this.#pages.values()) page.reject(new StoreUnavailableError("list", false, reason(why)));
     this.#pages.clear();
   }
 
   #onEnd(worker: Worker, error: Error): void {
     if (worker !== this.#worker || this.#state === "down") return;
-    const wasClosing = this.#state === "closing";
-    this.#state = wasClosing ? "closing" : "down";
-    this.#abandon("the writer ended");
-    this.#pending = [];
-    this.#answered = 0;
-    if (wasClosing) return;
+    this.#inbox.clear("the writer ended");
+    this.#giveUpPages("the writer ended");
+    if (this.#state === "closing") return;
+    this.#state = "down";
     this.hooks.onTrouble("The store's writer thread ended and is started again.", error);
     this.#restart();
   }
@@ -282,10 +234,28 @@ export class WriterThread {
   }
 }
 
-function reason(why: string, cause?: unknown): ErrorOptions {
-  return { cause: new Error(why, { cause }) };
-}
-
-function unavailable(command: Command, mayHaveRun: boolean, why: string, cause?: unknown): StoreUnavailableError {
-  return new StoreUnavailableError(command.verb, mayHaveRun, reason(why, cause));
+/** Resolves once the writer has opened the folder, or rejects with why it cannot. */
+async function startWorker(
+  writer: URL | undefined,
+  workerData: WriterStart,
+  hear: (notice: Notice | number | Uint8Array) => void,
+): Promise<Worker> {
+  // As TypeScript where this file is run as TypeScript: then the thread needs the loader of this one, else nothing.
+  const isSource = import.meta.url.endsWith(".ts");
+  const file = writer ?? new URL(isSource ? "./writer.ts" : "./writer.js", import.meta.url);
+  const execArgv = file.pathname.endsWith(".ts") ? process.execArgv : [];
+  const worker = new Worker(file, { workerData, execArgv, name: "store" });
+  await new Promise<void>((resolve, reject) => {
+    worker.once("error", reject);
+    worker.once("exit", (exitCode) => reject(new Error(`the store's writer ended with ${exitCode}`)));
+    worker.on("message", (notice: Notice | number | Uint8Array) => {
+      if (typeof notice === "number" || notice instanceof Uint8Array) hear(notice);
+      else if (notice.kind === "ready") resolve();
+      else if (notice.kind === "failed") reject(new Error(notice.why));
+      else hear(notice);
+    });
+  });
+  worker.removeAllListeners("error");
+  worker.removeAllListeners("exit");
+  return worker;
 }
