@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Worker } from "node:worker_threads";
+import { Worker } from "node:worker_threads";
 import t, { type Test } from "tap";
 import type { Lease } from "../../src/model.js";
 import { type RecordStore, StoreUnavailableError } from "../../src/store/record-store.js";
@@ -189,6 +190,57 @@ t.test("a writer that dies is started again, and nothing that was acknowledged i
   }
   t.equal((await store.claim(asking(leaseOn(lease.key)))).kind, "held");
   t.match(embedded.troubles, [/ended and is started again/]);
+});
+
+/** Another writer that has the lock, and keeps it until it is told otherwise: to everybody else a disk that hangs. */
+async function holdUp(path: string): Promise<() => Promise<unknown>> {
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  const program = `
+    const { parentPort, workerData } = require("node:worker_threads");
+    const { open } = require(${JSON.stringify(join(import.meta.dirname, "../../node_modules/lmdb"))});
+    const env = open({ path: workerData.path, noSubdir: true, overlappingSync: false, maxDbs: 4 });
+    env.transactionSync(() => {
+      parentPort.postMessage("held");
+      Atomics.wait(workerData.word, 0, 0);
+    });
+    env.close();`;
+  const holder = new Worker(program, {
+    eval: true,
+    execArgv: [],
+    workerData: { path: join(path, "records.mdb"), word },
+  });
+  await once(holder, "message");
+  return () => {
+    Atomics.store(word, 0, 1);
+    Atomics.notify(word, 0);
+    return once(holder, "exit");
+  };
+}
+
+t.test("while the disk hangs requests are refused at once, and what it did unseen is taken back", async (t) => {
+  const embedded = embeddedIn(writer);
+  t.teardown(() => embedded.close());
+  const store = await embedded.open({ tickMs: 50 });
+  const running = await claimed(store);
+  const letGo = await holdUp(embedded.path);
+  const [unseen, late] = [leaseOn(newKey()), leaseOn(newKey())];
+  const refused = await Promise.all([
+    refusal(store.claim(asking(unseen))),
+    refusal(store.complete(running, bulky("unseen"), origin)),
+  ]);
+  for (const error of refused) t.match(error, { mayHaveRun: true, cause: { message: "the disk does not answer" } });
+  t.equal((await refusal(store.claim(asking(late)))).mayHaveRun, false);
+  t.match(embedded.troubles, [/does not answer/]);
+  await letGo();
+  const answers = () =>
+    store.ping().then(
+      () => true,
+      () => false,
+    );
+  while (!(await answers())) await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal((await store.peek(running.key, false))?.state, "completed", "it came through after all");
+  t.equal(await store.peek(unseen.key, false), undefined, "nobody would have run it");
+  t.equal(await store.peek(late.key, false), undefined);
 });
 
 t.test("closing carries out what was asked for before, and refuses what comes after", async (t) => {

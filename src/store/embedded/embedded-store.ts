@@ -26,6 +26,8 @@ export interface EmbeddedHooks {
   readonly writer?: URL;
   /** How long a segment of the journal is. For tests: a short one is filed all the time. */
   readonly segmentBytes?: number;
+  /** How often it is looked whether the disk still answers. For tests. */
+  readonly tickMs?: number;
 }
 
 /** Opens the folder, or throws an `Error` in one plain sentence. */
@@ -36,6 +38,7 @@ export async function openEmbeddedStore(config: EmbeddedConfig, hooks: EmbeddedH
     skewMs,
     writer: hooks.writer,
     segmentBytes: hooks.segmentBytes,
+    tickMs: hooks.tickMs,
     onTrouble: hooks.onTrouble,
     onChanged: (ids) => watchers.wakeAll(ids),
   });

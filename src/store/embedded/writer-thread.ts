@@ -13,7 +13,7 @@ import { Ring } from "./ring.js";
 const answerRingBytes = 1 << 20;
 /** A segment of the journal of this size is sealed, and filed while the next one is written. */
 const usualSegmentBytes = 1 << 24;
-const tickMs = 1000;
+const usualTickMs = 1000;
 /** A disk that answered nothing for so many ticks counts as gone, until it answers. */
 const silentTicks = 5;
 const restartMs = 200;
@@ -28,6 +28,7 @@ export interface ThreadHooks {
   /** The writer's file, where it is not beside this one. */
   readonly writer: URL | undefined;
   readonly segmentBytes: number | undefined;
+  readonly tickMs: number | undefined;
   onTrouble(what: string, error?: Error): void;
   /** Ids of records that another process wrote, 32 bytes each. */
   onChanged(ids: Buffer): void;
@@ -65,7 +66,7 @@ export class WriterThread {
   static async start(path: string, hooks: ThreadHooks): Promise<WriterThread> {
     const thread = new WriterThread(path, hooks);
     await thread.#spawn();
-    thread.#clock = setInterval(() => thread.#tick(), tickMs).unref();
+    thread.#clock = setInterval(() => thread.#tick(), hooks.tickMs ?? usualTickMs).unref();
     process.on("exit", thread.#onExit);
     return thread;
   }
@@ -200,7 +201,7 @@ export class WriterThread {
     if (this.#inbox.isEmpty) this.#silence = 0;
     else if (++this.#silence > silentTicks && this.#state === "up") {
       this.#state = "silent";
-      this.hooks.onTrouble(`The store's disk has not answered for ${silentTicks} seconds.`);
+      this.hooks.onTrouble("The store's disk does not answer: requests are refused until it does.");
       this.#inbox.abandon("the disk does not answer");
       this.#giveUpPages("the disk does not answer");
     }
