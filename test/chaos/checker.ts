@@ -127,8 +127,13 @@ function oneClientExecutes(history: History): string[] {
   });
 }
 
+/** Redis was away, or seemed so to a gateway that could not run: its commands have a time limit. */
+function mayLoseStore({ store, faults }: History): boolean {
+  return store === "redis" && faults.some(({ kind }) => /^(redis|SIGSTOP|machine)/.test(kind));
+}
+
 function onlyPossibleProblems(history: History): string[] {
-  const { requests, dispatches, store, faults } = history;
+  const { requests, dispatches } = history;
   const possible = new Set([
     "in-progress",
     "outcome-unknown",
@@ -138,7 +143,7 @@ function onlyPossibleProblems(history: History): string[] {
   ]);
   if (new Set(requests.map(({ variant }) => variant)).size > 1) possible.add("key-reused");
   if (dispatches.some(({ behaviour }) => behaviour === "large")) possible.add("response-not-stored");
-  if (store === "redis" && faults.some(({ kind }) => kind.startsWith("redis"))) possible.add("store-unavailable");
+  if (mayLoseStore(history)) possible.add("store-unavailable");
   return answersOf(history)
     .filter(({ answer }) => answer.code !== undefined && !possible.has(answer.code))
     .map(({ from, answer }) => `${from} got ${answer.status} ${answer.code}, and nothing that happened leads to it`);
@@ -179,9 +184,8 @@ function acknowledgedIsKept(history: History): string[] {
   const kept = last.behaviour === "large" ? "not_replayable" : "completed";
   if (state === kept || state === "in_flight") return [];
   const isAcknowledged = history.requests.some(({ result }) => result.kind === "answer" && result.dispatch === last.n);
-  const storeMayFail = history.faults.some(({ kind }) => kind.startsWith("redis"));
   // Elsewhere a successor may have taken the record over before its late owner could write.
-  const mayBeDoubted = !isAcknowledged || storeMayFail || history.route !== "hold";
+  const mayBeDoubted = !isAcknowledged || mayLoseStore(history) || history.route !== "hold";
   if (state === "in_doubt" && mayBeDoubted) return [];
   const by = isAcknowledged ? "was passed on to a client" : "was answered";
   return [`dispatch ${last.n} ${by}, but the record is ${state}, not ${kept}`];

@@ -8,6 +8,9 @@ import type { Fault, StoreKind } from "./history.js";
 import { Ledger } from "./ledger.js";
 import { leaseMs, maxStoredBytes, upstreamTimeoutMs } from "./plan.js";
 
+const heartbeatMs = 50;
+const stallMs = 200;
+
 export interface RigOptions {
   readonly store: StoreKind;
   readonly gateways: number;
@@ -24,6 +27,7 @@ export class Rig {
   readonly gateways: Gateway[] = [];
   redis: RedisServer | undefined;
   readonly #beganMs = performance.now();
+  #beatMs = 0;
   readonly #harmed = new Set<number>();
   readonly #healing = new Set<Promise<void>>();
   readonly #teardowns: (() => unknown)[] = [];
@@ -51,6 +55,8 @@ export class Rig {
 
   async #start(): Promise<void> {
     const owner = { teardown: (handler: () => unknown) => void this.#teardowns.unshift(handler) };
+    const heartbeat = setInterval(() => this.#beat(), heartbeatMs);
+    owner.teardown(() => clearInterval(heartbeat));
     const folder = await mkdtemp(join(tmpdir(), "idempotency-chaos-"));
     owner.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
     await this.ledger.listen();
@@ -136,6 +142,15 @@ export class Rig {
       }
     }
     throw new Error(`the gateway does not start any more: ${gateway.process.stderr}`);
+  }
+
+  /** A machine that is too busy to run this timer in time starves the gateways as well. */
+  #beat(): void {
+    const atMs = this.now();
+    if (atMs - this.#beatMs > stallMs) {
+      this.faults.push({ kind: "machine busy", gateway: null, fromMs: this.#beatMs, toMs: atMs });
+    }
+    this.#beatMs = atMs;
   }
 
   #harm(index: number, kind: string, work: (gateway: Gateway) => Promise<void>): void {
