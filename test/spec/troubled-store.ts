@@ -11,7 +11,9 @@ export interface Trouble {
   /** Awaited before a verb is carried out. */
   before?: ((verb: Verb) => Promise<void> | undefined) | undefined;
   /** Told of each verb that was asked for. */
-  asked?: (verb: Verb) => void;
+  asked?: ((verb: Verb) => void) | undefined;
+  /** These verbs are carried out twice, as a client that resends after a reconnect does it; the second answer counts. */
+  twice?: ReadonlySet<Verb>;
 }
 
 const verbs: readonly Verb[] = ["claim", "extend", "complete", "release", "strand", "withdraw"];
@@ -28,6 +30,7 @@ export function troubled(store: RecordStore, trouble: Trouble): RecordStore {
         trouble.asked?.(verb);
         await trouble.before?.(verb);
         if (trouble.down?.has(verb)) throw new StoreUnavailableError(verb, false);
+        if (trouble.twice?.has(verb)) await value.apply(target, args);
         const answer = await value.apply(target, args);
         if (trouble.deaf?.has(verb)) throw new StoreUnavailableError(verb, true);
         return answer;
