@@ -11,8 +11,8 @@ const stage = new Stage();
 try {
   await stage.open();
   title("idempotency-gateway: unsafe HTTP requests, safe to retry", [
-    `A payments API that knows nothing of idempotency: ${stage.ledgerUrl}, examples/ledger-api.mjs.`,
-    `The gateway before it: ${stage.url}, embedded store, lease 2 s. No line of the API was changed.`,
+    `An API that knows nothing of idempotency (examples/ledger-api.mjs): ${stage.ledgerUrl}.`,
+    `The gateway before it, embedded store, lease 2 s: ${stage.url}.`,
   ]);
   const judge = new Judge(stage);
   for (const play of [withoutGateway, duplicates, hangUp, cutOff, keyReused, killed]) await play(judge);

@@ -2,17 +2,14 @@
 
 import { request } from "node:http";
 
-/** What came back, or `{ error }`. `hangUpAfterMs` is how long this client waits before it loses patience. */
-export function pay(origin, { amount = 1250, key, path = "/payments", hangUpAfterMs }) {
+/** What came back, or `{ error }`. This client hangs up once `hangUp` resolves. */
+export function pay(origin, { amount = 1250, key, path = "/payments", hangUp }) {
   const began = performance.now();
   return new Promise((resolve) => {
     const headers = { "content-type": "application/json", ...(key === undefined ? {} : { "idempotency-key": key }) };
     const sent = request(origin + path, { method: "POST", headers, agent: false });
-    const timer = hangUpAfterMs && setTimeout(() => sent.destroy(new Error("hung up")), hangUpAfterMs);
-    const end = (result) => {
-      clearTimeout(timer);
-      resolve({ ms: Math.round(performance.now() - began), ...result });
-    };
+    hangUp?.then(() => sent.destroy(new Error("hung up")));
+    const end = (result) => resolve({ ms: Math.round(performance.now() - began), ...result });
     sent.once("error", (error) => end({ error: error.message }));
     sent.once("response", (response) => {
       let text = "";

@@ -36,6 +36,13 @@ const different = (answers) => new Set(answers.map((answer) => answer.text)).siz
 const told = ({ status, code, error, replayed }) =>
   error ?? `${status}${code ? ` ${code}` : ""}${replayed ? ", replayed" : ""}`;
 
+/** Resolves when the ledger has one row more. */
+async function paid(stage, before) {
+  for (let turn = 0; turn < 500 && (await stage.rows()) === before; turn++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 export async function withoutGateway(judge) {
   const { stage } = judge;
   scene(0, "Straight to the API, as it is today");
@@ -43,7 +50,7 @@ export async function withoutGateway(judge) {
   const answers = await atOnce(stage.ledgerUrl, { path: "/payments?delay=300" });
   await judge.step({
     sent: `${copies} × POST /payments, all at once`,
-    back: `${count(answers, ({ status }) => status === 201)} × 201, ${different(answers)} different payments`,
+    back: `${count(answers, ({ status }) => status === 201)} × 201, ${different(answers)} payments`,
     before,
     wanted: copies,
     expected: [["different answers", different(answers), copies]],
@@ -60,7 +67,7 @@ export async function duplicates(judge) {
   const last = Math.max(...answers.map(({ ms }) => ms));
   await judge.step({
     sent: `${copies} × POST /payments, all at once\nIdempotency-Key: ${request.key}`,
-    back: `${count(answers, ({ status }) => status === 201)} × 201, ${different(answers) === 1 ? "all bodies equal" : `${different(answers)} different bodies`}\n1 executed, ${count(answers, ({ replayed }) => replayed)} marked as replayed`,
+    back: `${count(answers, ({ status }) => status === 201)} × 201, ${different(answers) === 1 ? "all bodies equal" : `${different(answers)} different bodies`}\n1 executed, ${count(answers, ({ replayed }) => replayed)} replayed`,
     before,
     expected: [
       ["answers with status 201", count(answers, ({ status }) => status === 201), copies],
@@ -68,7 +75,7 @@ export async function duplicates(judge) {
       ["answers marked as replayed", count(answers, ({ replayed }) => replayed), copies - 1],
     ],
   });
-  why(`One payment of 300 ms, everybody else waited for it: the last of ${copies} had the answer after ${last} ms.`);
+  why(`One payment of 300 ms, everybody else waited for it: the last answer came after ${last} ms.`);
   const again = await pay(stage.url, request);
   await judge.step({
     sent: "once more, later",
@@ -88,9 +95,9 @@ export async function hangUp(judge) {
   scene(2, "A client that hangs up, and retries");
   const request = { key: "order-1002", path: "/payments?delay=600" };
   const before = await stage.rows();
-  const first = await pay(stage.url, { ...request, hangUpAfterMs: 200 });
+  const first = await pay(stage.url, { ...request, hangUp: paid(stage, before) });
   await judge.step({
-    sent: `POST /payments, hangs up after 200 ms\nIdempotency-Key: ${request.key}`,
+    sent: `POST /payments, hangs up while the API pays\nIdempotency-Key: ${request.key}`,
     back: "nothing: it did not wait",
     before,
     expected: [["the first client", first.error, "hung up"]],
@@ -197,7 +204,7 @@ export async function killed(judge) {
   const request = { key: "order-1005", path: "/payments?delay=1500" };
   const before = await stage.rows();
   const first = pay(stage.url, request);
-  while ((await stage.rows()) === before) await new Promise((resolve) => setTimeout(resolve, 20));
+  await paid(stage, before);
   await stage.killGateway();
   const lost = await first;
   await judge.step({
