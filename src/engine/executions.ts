@@ -67,7 +67,7 @@ export class Executions {
       }
       const outcome = await work.run();
       this.#keeper.drop(kept);
-      return { outcome, landing: await this.#settler.settle(attempt, lease, kept, outcome) };
+      return { outcome, landing: await this.#settler.settle(attempt, lease, kept, outcome, won.taken) };
     } finally {
       this.#keeper.drop(kept);
       this.#running.delete(lease);

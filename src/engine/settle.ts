@@ -13,7 +13,7 @@ export const landingMs = 30_000;
 const retryPauseMs = 100;
 
 /** A write that ends an execution. It is compared with the lease's token by the store, so it may be sent again. */
-type Ending = () => Promise<"stored" | "released" | "stranded" | "lost">;
+type Ending = () => Promise<"stored" | "released" | "withdrawn" | "stranded" | "lost">;
 
 /**
  * Writes how an execution ended. Resolves once it is stored — or once it is clear that the store does not take it now:
@@ -29,13 +29,22 @@ export class Settler {
   ) {}
 
   /** Returns how the flight lands for all but the first client, who is given the outcome itself. */
-  async settle(attempt: Attempt, lease: Lease, kept: Kept, outcome: Outcome): Promise<Landing> {
+  async settle(
+    attempt: Attempt,
+    lease: Lease,
+    kept: Kept,
+    outcome: Outcome,
+    taken: DoubtCause | null,
+  ): Promise<Landing> {
     const { policy } = attempt;
     const verdict = settlement(outcome, policy);
     const landing = landingOf(outcome, attempt, verdict.kind === "complete" ? null : verdict.problem);
     if (verdict.kind === "release") {
       const told = landing ?? { kind: "problem", problem: inProgress };
-      await this.#end(attempt, kept, () => this.store.release(lease, { landing: told, landingMs }));
+      // Nothing was sent this time, so what was unknown before is unknown still.
+      const isDoubtLeft = outcome.kind === "unsent" && taken !== null;
+      if (isDoubtLeft) await this.#end(attempt, kept, () => this.store.withdraw(lease));
+      else await this.#end(attempt, kept, () => this.store.release(lease, { landing: told, landingMs }));
       return told;
     }
     if (verdict.kind === "strand") {

@@ -415,6 +415,22 @@ t.test("what still runs when a drain is over is left in doubt, and its clients a
   t.match(await store.peek(attempt.key, false), { state: "in_doubt", cause: "reset" });
 });
 
+t.test("a takeover that never reached the upstream leaves the earlier doubt as it was", async (t) => {
+  const store = new MemoryStore();
+  const { engine } = engineOn(store);
+  const upstream = new Upstream();
+  const attempt = attemptFor("1", "f", { inDoubt: "retry" });
+  for (const end of ["unanswered", "unsent"] as const) {
+    const one = client(attempt, upstream.work);
+    engine.begin(one);
+    await upstream.called(end === "unanswered" ? 1 : 2);
+    const error = new Error("x");
+    upstream.calls.at(-1)?.end(end === "unsent" ? { kind: end, error } : { kind: end, error, cause: "reset" });
+    await one.answer;
+  }
+  t.match(await store.peek(attempt.key, false), { state: "in_doubt", cause: "reset" });
+});
+
 function claimOf(attempt: ReturnType<typeof attemptFor>) {
   return {
     fingerprint: attempt.fingerprint,
