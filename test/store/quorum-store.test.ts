@@ -58,8 +58,8 @@ interface Scene {
   readonly nodes: readonly RedisServer[];
   readonly records: RedisServer;
   readonly store: RecordStore;
-  /** Another process, with its own connections. */
-  another(): Promise<RecordStore>;
+  /** Another process, with its own connections to that many nodes at least. */
+  another(count?: number): Promise<RecordStore>;
   readonly doubts: Doubt[];
   readonly troubles: string[];
   readonly recoveries: string[];
@@ -70,7 +70,7 @@ async function scene(t: Test, commandTimeoutMs = 400): Promise<Scene> {
   const [records, ...nodes] = await Promise.all([1, 2, 3, 4].map(() => startRedis(binary!)));
   t.teardown(() => Promise.all([records!, ...nodes].map((server) => server.stop())));
   const [doubts, troubles, recoveries] = [[] as Doubt[], [] as string[], [] as string[]];
-  const another = async () => {
+  const another = async (count = nodes.length) => {
     const inner = await openRedisStore(
       {
         type: "redis",
@@ -96,9 +96,25 @@ async function scene(t: Test, commandTimeoutMs = 400): Promise<Scene> {
       },
     });
     t.teardown(() => store.close());
+    if (count === nodes.length) await until("all nodes vote", () => isAskingAll(store, nodes));
     return store;
   };
   return { nodes, records: records!, store: await another(), another, doubts, troubles, recoveries };
+}
+
+/** A majority is enough to start, and to win a claim; a test that takes nodes away wants all of them there before. */
+async function isAskingAll(store: RecordStore, nodes: readonly RedisServer[]): Promise<boolean> {
+  const lease = leaseOn(newKey());
+  await store.claim(asking(lease));
+  const votes = async () => {
+    const found = await Promise.all(nodes.map(({ admin }) => admin.exists(lockOf(lease.key))));
+    return found.reduce((sum, vote) => sum + vote, 0);
+  };
+  for (let look = 0; look < 20 && (await votes()) < nodes.length; look++) await pause(5);
+  const isWhole = (await votes()) === nodes.length;
+  await store.withdraw(lease);
+  await until("the release", async () => (await votes()) === 0);
+  return isWhole;
 }
 
 /** Bounded: what has not come true in ten seconds never will. */
@@ -129,6 +145,26 @@ t.test("locks are named for record ids alone, and every one has an end", async (
   await until("the release", async () => (await Promise.all(nodes.map((n) => n.admin.dbsize()))).every((n) => n === 0));
 });
 
+t.test("a claim never overtakes the release before it, also after SCRIPT FLUSH", async (t) => {
+  // A record store that is nearer than the nodes.
+  const store = await openQuorumStore(new MemoryStore(), {
+    nodes: shared.map(({ url }) => url),
+    keyPrefix: "near:",
+    commandTimeoutMs: 2_000,
+    hooks: { onTrouble: (text) => t.fail(text), onDoubt: () => t.fail("nothing is in doubt") },
+  });
+  t.teardown(() => store.close());
+  const key = newKey();
+  for (let turn = 0; turn < 5; turn++) {
+    await Promise.all(shared.map(({ admin }) => admin.script("FLUSH")));
+    for (const attempts of [2 * turn + 1, 2 * turn + 2]) {
+      const lease = leaseOn(key);
+      t.match(await store.claim(asking(lease)), { kind: "won", attempts });
+      t.equal(await store.release(lease), "released");
+    }
+  }
+});
+
 t.test("a replay never touches the lock nodes", async (t) => {
   const { nodes, store } = await scene(t);
   const { key } = await states.completed!(store, newKey());
@@ -153,7 +189,7 @@ for (const fault of ["killed", "frozen"] as const) {
       t.equal(await store.complete(lease, answer("done"), origin), "stored");
     }
     t.equal(
-      (await (await another()).claim(asking(leaseOn(newKey())))).kind,
+      (await (await another(2)).claim(asking(leaseOn(newKey())))).kind,
       "won",
       "also for a process that starts now",
     );
@@ -232,11 +268,11 @@ t.test(
 t.test("the lock of a flight whose record is lost is renewed until the flight ends", async (t) => {
   const { records, nodes, store, another } = await scene(t);
   const [other, owner] = [await another(), leaseOn(newKey())];
-  await store.claim(asking(owner, { leaseMs: 600 }));
+  await store.claim(asking(owner, { leaseMs: 2_000 }));
   await records.admin.flushall();
-  t.equal(await store.extend(owner, 600, retentionMs), "lost");
+  t.equal(await store.extend(owner, 2_000, retentionMs), "lost");
   const begun = performance.now();
-  await until("three leases", () => performance.now() - begun > 1_800);
+  await until("more than a lease", () => performance.now() - begun > 3_000);
   t.match(await other.claim(asking(leaseOn(owner.key))), { kind: "held" });
   t.equal(await store.release(owner), "released");
   await until("the release", async () => (await nodes[0]!.admin.exists(lockOf(owner.key))) === 0);
@@ -248,7 +284,7 @@ t.test("a lock lost in flight leaves a doubt at once, which its owner may still 
   const { nodes, store, another, doubts } = await scene(t);
   const [asked, unasked]: Lease[] = [leaseOn(newKey()), leaseOn(newKey())];
   await store.claim(asking(asked!));
-  await store.claim(asking(unasked!, { leaseMs: 400 }));
+  await store.claim(asking(unasked!, { leaseMs: 3_000 }));
   await Promise.all(nodes.slice(1).map(({ admin }) => admin.flushall()));
   t.equal(await store.extend(asked!, leaseMs, retentionMs), "lost");
   await until("the doubt nobody asked for", () => doubts.length === 2);
@@ -281,9 +317,9 @@ t.test("lock nodes away for less than a lease cost a running flight nothing", as
 t.test("lock nodes away for longer than that leave a doubt", async (t) => {
   const { nodes, store, doubts } = await scene(t, 100);
   const lease = leaseOn(newKey());
-  await store.claim(asking(lease, { leaseMs: 900 }));
+  await store.claim(asking(lease, { leaseMs: 2_000 }));
   await Promise.all(nodes.slice(1).map((node) => node.kill()));
-  const extending = setInterval(() => store.extend(lease, 900, retentionMs).catch(() => {}), 300);
+  const extending = setInterval(() => store.extend(lease, 2_000, retentionMs).catch(() => {}), 500);
   await until("the doubt", () => doubts.length > 0);
   clearInterval(extending);
   t.match(await store.peek(lease.key, false), { state: "in_doubt", cause: "lock_lost" });

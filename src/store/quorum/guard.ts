@@ -20,8 +20,10 @@ export class Guard {
   #wantedUntilMs: number;
   #isLost = false;
   #isOver = false;
+  /** Whether the doubt that its loss leaves has been told. */
+  isTold = false;
 
-  /** `onLost` writes down that the lock is gone; it is called until it says so (`true`) or the lease is over as well. */
+  /** `onLost` deals with a lock that is gone, and answers whether that is done; else it is called again. */
   constructor(
     readonly request: ClaimRequest,
     private readonly lock: GrantedLock,
@@ -35,6 +37,11 @@ export class Guard {
 
   get isHeld(): boolean {
     return !this.#isLost && !this.#isOver && this.locks.now() < this.lock.validUntilMs;
+  }
+
+  /** Whether its owner may still hold a lease. */
+  get isWanted(): boolean {
+    return this.locks.now() < this.#wantedUntilMs;
   }
 
   /** The owner asks for another lease. Answers whether the lock is still held; never rejects. */
@@ -84,15 +91,12 @@ export class Guard {
   }
 
   async #tick(): Promise<void> {
-    const isWanted = this.locks.now() < this.#wantedUntilMs;
     if (this.isHeld) {
-      if (isWanted) await this.#renew();
+      if (this.isWanted) await this.#renew();
       else this.#tickIn(tryAgainAfter);
       if (this.isHeld || this.#isOver) return;
     }
     this.#isLost = true;
-    const isWritten = await this.onLost(this);
-    if (isWritten || !isWanted) this.end();
-    else this.#tickIn(tryAgainAfter);
+    if (!(await this.onLost(this))) this.#tickIn(tryAgainAfter);
   }
 }

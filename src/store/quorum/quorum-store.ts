@@ -27,9 +27,12 @@ export interface QuorumHooks {
 /** Whose lock it is nobody can tell: no token begins like this. */
 const unknownFlight: FlightId = "0".repeat(16);
 
-/** An owner's last word is said again, when somebody else's claim stood in the way for a moment: so often, ms apart. */
-const completionTries = 10;
-const completionPauseMs = 20;
+/**
+ * An owner's last word is said again when somebody else's claim stands in the way: so often, so many ms apart. Together
+ * that is more than such a claim is there, unless its process died.
+ */
+const completionTries = 60;
+const completionPauseMs = 25;
 
 /**
  * A record store whose claims are won only when a lock is granted as well, by nodes that do not fail with it: a record
@@ -65,7 +68,7 @@ export class QuorumStore implements RecordStore {
     own?.end();
     const taken = await this.locks.take(request.lease.key, request.leaseMs);
     if (taken.kind === "granted") {
-      const guard = new Guard(request, taken.lock, this.locks, (lost) => this.#isWrittenDown(lost));
+      const guard = new Guard(request, taken.lock, this.locks, (lost) => this.#mayForget(lost));
       this.#guards.set(place, guard);
       return claim;
     }
@@ -188,11 +191,12 @@ export class QuorumStore implements RecordStore {
     if (this.#guards.get(place) === guard) this.#guards.delete(place);
   }
 
-  async #isWrittenDown(guard: Guard): Promise<boolean> {
+  /** A store that is away is asked again, until the lease is over: then the record is in doubt by itself. */
+  async #mayForget(guard: Guard): Promise<boolean> {
     try {
       await this.#writeDown(guard);
     } catch {
-      return false;
+      if (guard.isWanted) return false;
     }
     this.#end(guard);
     return true;
@@ -202,11 +206,14 @@ export class QuorumStore implements RecordStore {
    * The lock is lost and the flight goes on: in doubt, so that nobody takes the record for free, until its owner says how
    * the flight ended. A record whose lease is over is in doubt by itself, and one that has ended needs nothing.
    */
-  async #writeDown({ request }: Guard): Promise<void> {
-    const { lease, route, retentionMs } = request;
+  async #writeDown(guard: Guard): Promise<void> {
+    const { lease, route, retentionMs } = guard.request;
     if ((await this.store.peek(lease.key, false))?.state !== "in_flight") return;
     const answer = await this.store.strand(lease, "lock_lost", undefined, retentionMs);
-    if (answer === "stranded") this.#tellDoubt(route, "lock_lost", lease.key);
+    // The guard and an extension may both have found out.
+    if (answer === "lost" || guard.isTold) return;
+    guard.isTold = true;
+    this.#tellDoubt(route, "lock_lost", lease.key);
   }
 
   #tellDoubt(route: string, cause: DoubtCause, key: RecordKey): void {

@@ -38,13 +38,11 @@ declare module "redlock" {
     readonly value: string;
   }
 
-  class Redlock {
+  export default class Redlock {
     constructor(clients: Iterable<Client>, settings: Settings);
     /** Whole milliseconds. */
     acquire(resources: string[], ttlMs: number, settings: Settings): Promise<Lock>;
     extend(lock: Lock, ttlMs: number, settings: Settings): Promise<Lock>;
     release(lock: Lock, settings: Settings): Promise<unknown>;
   }
-
-  export { Redlock as default };
 }
