@@ -68,7 +68,8 @@ export async function startSentinels(t: Test, binary: string, primary: RedisServ
       `bind ${localhost}`,
       "loglevel warning",
       `sentinel monitor main ${localhost} ${primary.port} 2`,
-      "sentinel down-after-milliseconds main 700",
+      // On a busy machine a shorter silence is none, and the sentinels would change their minds again and again.
+      "sentinel down-after-milliseconds main 2000",
       "sentinel failover-timeout main 3000",
     ];
     await writeFile(file, `${lines.join("\n")}\n`);

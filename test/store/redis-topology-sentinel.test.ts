@@ -1,3 +1,4 @@
+import { Redis } from "ioredis";
 import t, { type Test } from "tap";
 import type { Lease } from "../../src/model.js";
 import { StoreUnavailableError } from "../../src/store/record-store.js";
@@ -66,12 +67,17 @@ async function failover(t: Test, binary: string): Promise<void> {
   };
   const plain = await open(0);
   const confirming = await open(2);
+  const asked = nodes.map((node) => new Redis(`redis://${node}`));
+  t.teardown(() => asked.forEach((admin) => void admin.disconnect()));
+  /** Whom all sentinels name: for a moment there may be two servers that take themselves for the primary. */
   const primaryNow = async (but: RedisServer) => {
     let found: RedisServer | undefined;
-    await until("there is a new primary", async () => {
-      for (const server of all.filter((server) => server !== but)) {
-        if ((await roleOf(server)) === "master") found = server;
-      }
+    await until("the sentinels agree on a new primary", async () => {
+      const named = asked.map(
+        (admin) => admin.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main") as Promise<string[]>,
+      );
+      const ports = new Set((await Promise.all(named)).map(([, port]) => Number(port)));
+      found = all.find((server) => server !== but && ports.size === 1 && ports.has(server.port));
       return found !== undefined;
     });
     return found!;
@@ -134,18 +140,18 @@ async function failover(t: Test, binary: string): Promise<void> {
     frozen.freeze();
     t.teardown(() => frozen.thaw());
     const frozenMs = performance.now();
-    const next = await primaryNow(frozen);
+    await primaryNow(frozen);
     const before = traffic.claimed.length;
     await traffic.reach(before + 100);
     const awayMs = performance.now() - frozenMs;
     const { longestMs } = await traffic.stop();
     t.comment(`back after ${awayMs.toFixed(0)} ms, the longest claim took ${longestMs.toFixed(0)} ms`);
-    t.equal(await lostOf(plain, traffic.claimed.slice(before)), 0);
     t.equal((await plain.claim(asking(leaseOn(lease.key)))).kind, "held");
     frozen.thaw();
-    await until("the old primary follows the new one", async () => (await roleOf(frozen)) === "slave");
-    t.equal(await roleOf(next), "master");
     t.equal(await plain.complete(lease, answer("x"), origin), "stored");
+    const { admin } = await primaryNow(frozen);
+    const name = `ig:{${lease.key.slice(0, 2)}}:${lease.key}`;
+    t.equal(await admin.hget(name, "state"), "completed", "at the one that the sentinels name");
   });
 
   await t.test("a name that no sentinel knows is one plain sentence", async (t) => {
