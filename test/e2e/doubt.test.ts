@@ -7,6 +7,7 @@ import { answer, Gate, octets, resetAfter, Upstream } from "./upstream.js";
 // What becomes of a request by how its one upstream call ended: final, released, or in doubt and decided later.
 
 const upstream = await Upstream.start(t);
+const leaving = await Upstream.start(t);
 const nobody = `http://127.0.0.1:${await freePort()}`;
 
 const route = (path: string, idempotency: object = {}, to: object = {}) => ({
@@ -23,6 +24,7 @@ const gateway = await Gateway.start(t, {
     route("/retry", { inDoubt: "retry" }),
     route("/probe", { inDoubt: "probe", probe: { url: `${upstream.url}/probe-by-key/{key}` } }),
     route("/nobody", {}, { url: nobody }),
+    route("/leaving", { inDoubt: "retry" }, { url: leaving.url }),
   ],
 });
 
@@ -173,6 +175,15 @@ t.test("an upstream that is not there is no doubt: the key is free", async (t) =
   t.match(first, { status: 502, code: "upstream-unreachable" });
   t.equal(JSON.parse(first.text).retryable, true);
   t.equal(await gateway.recordState("free"), "absent");
+});
+
+t.test("a takeover that could not be sent leaves the earlier doubt as it was", async (t) => {
+  leaving.on("/leaving", resetAfter);
+  t.match(await post(at("/leaving"), { key: "still-unknown" }), { status: 502, code: "upstream-reset" });
+  await leaving.close();
+  t.match(await post(at("/leaving"), { key: "still-unknown" }), { status: 502, code: "upstream-unreachable" });
+  t.match(await gateway.records("still-unknown"), [{ state: "in_doubt", cause: "reset" }]);
+  t.match(await post(at("/leaving"), { key: "still-unknown", body: "other" }), { status: 422, code: "key-reused" });
 });
 
 t.test("every doubt is counted under its cause, and no key is in metrics or logs", async (t) => {

@@ -219,7 +219,7 @@ function wrapped() {
   let memory = new MemoryStore();
   const calls: string[] = [];
   const failing = new Set<string>();
-  const hooks: { afterPeek: () => unknown } = { afterPeek: () => {} };
+  const hooks: { afterPeek: () => unknown; beforeTake: () => unknown } = { afterPeek: () => {}, beforeTake: () => {} };
   const inner = new Proxy({} as RecordStore, {
     get: (_, verb: keyof RecordStore) =>
       verb === "withdrawAfterMs"
@@ -239,6 +239,7 @@ function wrapped() {
     now: () => clock.nowMs,
     async take() {
       calls.push("take");
+      await hooks.beforeTake();
       if (taken !== undefined) return taken;
       const lock = {
         validUntilMs: clock.nowMs + leaseMs,
@@ -295,7 +296,7 @@ t.test("the lock is asked for after the claim is won, and only then", async (t) 
   }
   const lease = leaseOn(newKey());
   t.same(await store.claim(asking(lease)), { kind: "won", attempts: 1, taken: null });
-  t.same(did(), ["claim", "take"]);
+  t.same(did(), ["claim", "take", "extend"], "and the claim is looked at once more under the lock");
   t.equal((await store.claim(asking(lease))).kind, "won");
   t.same(did(), ["claim", "renew"], "a claim sent again meets its own lock");
 });
@@ -376,7 +377,7 @@ t.test("who was refused by a lock looks before it claims again", async (t) => {
   await memory().forget(owner.key);
   locksAnswer(undefined);
   t.equal((await claim()).kind, "won");
-  t.same(did(), ["peek", "remaining", "claim", "take"]);
+  t.same(did(), ["peek", "remaining", "claim", "take", "extend"]);
 
   const forgotten = newKey();
   locksAnswer(elsewhere);
@@ -413,13 +414,32 @@ t.test("but whoever has really taken over keeps the record", async (t) => {
     if (isLost) clock.nowMs += leaseMs;
     did();
     t.equal(await store.complete(owner, answer("late"), origin), "lost");
+    const calls = did();
     t.equal(
-      did().filter((verb) => verb === "complete").length,
+      calls.filter((verb) => verb === "complete").length,
       isLost ? 1 : 61,
       "tried as long as the lock tells otherwise",
     );
+    t.equal(calls.at(-1), isLost ? "give back" : "renew", "and a lock that is held outlasts the claim in its way");
     t.equal((await memory().peek(owner.key, false))?.state, "in_flight");
   }
+});
+
+t.test("what the owner wrote between a claim and its lock is seen", async (t) => {
+  const { store, memory, hooks, did } = wrapped();
+  const lease = leaseOn(newKey());
+  hooks.beforeTake = async () => {
+    await memory().withdraw(lease);
+    await states.completed!(memory(), lease.key);
+  };
+  t.equal((await store.claim(asking(lease))).kind, "done");
+  t.same(did(), ["claim", "take", "extend", "give back", "claim"]);
+});
+
+t.test("a store that forgets each claim it grants is no store", async (t) => {
+  const { store, flush, hooks } = wrapped();
+  hooks.beforeTake = flush;
+  await t.rejects(store.claim(asking(leaseOn(newKey()))), StoreUnavailableError);
 });
 
 t.test("an extension answers lost once the lock is, and the record is in doubt by then", async (t) => {

@@ -9,7 +9,7 @@ import {
   StoreUnavailableError,
 } from "../record-store.js";
 import { Guard } from "./guard.js";
-import type { Locks } from "./locks.js";
+import type { GrantedLock, Locks } from "./locks.js";
 import { Refusals } from "./refusals.js";
 
 export interface Doubt {
@@ -26,6 +26,9 @@ export interface QuorumHooks {
 
 /** Whose lock it is nobody can tell: no token begins like this. */
 const unknownFlight: FlightId = "0".repeat(16);
+
+/** A store that forgets what it has just granted more often than this is no store. */
+const claimTurns = 3;
 
 /**
  * An owner's last word is said again when somebody else's claim stands in the way: so often, so many ms apart. Together
@@ -57,28 +60,49 @@ export class QuorumStore implements RecordStore {
   }
 
   async claim(request: ClaimRequest): Promise<Claim> {
+    for (let turn = 0; turn < claimTurns; turn++) {
+      const claim = await this.#claimOnce(request);
+      if (claim !== undefined) return claim;
+    }
+    throw new StoreUnavailableError("claim", true);
+  }
+
+  /** `undefined`: what the store said was no longer true when the lock was granted. */
+  async #claimOnce(request: ClaimRequest): Promise<Claim | undefined> {
     const blockedMs = await this.#refusals.stillBlockedMs(request);
     if (blockedMs > 0) return heldFor(blockedMs, request);
     const claim = await this.store.claim(request);
     if (claim.kind !== "won") return claim;
-    const place = placeOf(request.lease);
-    const own = this.#guards.get(place);
+    const own = this.#guards.get(placeOf(request.lease));
     // A claim sent again meets itself.
     if (own !== undefined && (await own.renew(request.leaseMs))) return claim;
-    own?.end();
+    this.#end(own);
     const taken = await this.locks.take(request.lease.key, request.leaseMs);
-    if (taken.kind === "granted") {
-      const guard = new Guard(request, taken.lock, this.locks, (lost) => this.#mayForget(lost));
-      this.#guards.set(place, guard);
-      return claim;
-    }
-    this.#guards.delete(place);
+    if (taken.kind === "granted") return (await this.#isConfirmed(request, taken.lock)) ? claim : undefined;
     await this.#takeBack(request, claim);
     if (taken.kind === "unavailable") {
       throw new StoreUnavailableError("claim", false, { cause: new Error(`lock nodes: ${taken.reason}`) });
     }
     this.#refusals.add(request.lease.key);
     return heldFor(taken.remainingMs, request);
+  }
+
+  /**
+   * Whether the claim still stands, now that the lock is held. The owner before writes its record and then gives back the
+   * lock; so who comes after takes the lock and then reads the record, or it may have read what was written over since.
+   */
+  async #isConfirmed(request: ClaimRequest, lock: GrantedLock): Promise<boolean> {
+    const { lease, leaseMs, retentionMs } = request;
+    const guard = new Guard(request, lock, this.locks, (lost) => this.#mayForget(lost));
+    this.#guards.set(placeOf(lease), guard);
+    try {
+      if ((await this.store.extend(lease, leaseMs, retentionMs)) === "kept") return true;
+    } catch (cause) {
+      this.#end(guard);
+      throw new StoreUnavailableError("claim", true, { cause });
+    }
+    this.#end(guard);
+    return false;
   }
 
   /** Nothing was sent for it. */
@@ -116,11 +140,14 @@ export class QuorumStore implements RecordStore {
     if (guard === undefined) return answer;
     // The store had forgotten the record, and a claim that our lock stops is about to be withdrawn.
     for (let tries = 0; answer === "lost" && tries < completionTries; tries++) {
-      if (!guard.isHeld || (await this.store.peek(lease.key, false))?.state !== "in_flight") break;
+      if (!guard.isHeld) break;
+      const state = (await this.store.peek(lease.key, false))?.state;
+      if (state !== undefined && state !== "in_flight") break;
       await new Promise((resolve) => setTimeout(resolve, completionPauseMs * (0.5 + Math.random())));
       answer = await this.store.complete(lease, completion, origin);
     }
-    this.#end(guard);
+    if (answer === "lost") await this.#outlast(guard);
+    else this.#end(guard);
     return answer;
   }
 
@@ -148,7 +175,8 @@ export class QuorumStore implements RecordStore {
     const guard = this.#guards.get(placeOf(lease));
     guard?.heard();
     const answer = await this.store.strand(lease, cause, landing, retentionMs);
-    this.#end(guard);
+    if (answer === "lost" && guard !== undefined) await this.#outlast(guard);
+    else this.#end(guard);
     return answer;
   }
 
@@ -189,6 +217,17 @@ export class QuorumStore implements RecordStore {
     guard.end();
     const place = placeOf(guard.request.lease);
     if (this.#guards.get(place) === guard) this.#guards.delete(place);
+  }
+
+  /**
+   * The record is another's by now. If that is a claim which is still without its lock, the lock must not become free
+   * while the claim stands: renewed once more and left to run out, it lasts longer than the lease.
+   */
+  async #outlast(guard: Guard): Promise<void> {
+    if (guard.isHeld && (await guard.renew(guard.request.leaseMs))) {
+      guard.stop();
+      this.#guards.delete(placeOf(guard.request.lease));
+    } else this.#end(guard);
   }
 
   /** A store that is away is asked again, until the lease is over: then the record is in doubt by itself. */
