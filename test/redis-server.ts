@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { Redis } from "ioredis";
 import type { Test } from "tap";
 import type { RedisConfig } from "../src/config/config.js";
+import { endWithMe } from "./guardian.js";
 
 const script = fileURLToPath(new URL("../scripts/redis.mjs", import.meta.url));
 
@@ -74,6 +75,7 @@ export async function startRedis(binary: string, options: readonly string[] = []
   const start = async () => {
     const base = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"];
     child = spawn(binary, [...base, ...options], { stdio: "ignore" });
+    endWithMe(child);
     if (admin.status === "wait") void admin.connect().catch(() => {});
     await answering(admin);
   };

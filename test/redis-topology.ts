@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import type { Test } from "tap";
+import { endWithMe } from "./guardian.js";
 import { freePort, type RedisServer, startRedis } from "./redis-server.js";
 
 const localhost = "127.0.0.1";
@@ -74,6 +75,7 @@ export async function startSentinels(t: Test, binary: string, primary: RedisServ
     ];
     await writeFile(file, `${lines.join("\n")}\n`);
     const child = spawn(binary, [file, "--sentinel"], { stdio: "ignore" });
+    endWithMe(child);
     const admin = new Redis({ host: localhost, port, retryStrategy: () => 50 });
     admin.on("error", () => {});
     t.teardown(async () => {

@@ -2,20 +2,18 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { endWithMe } from "../guardian.js";
 
 const program = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
 
 const running = new Set<ChildProcess>();
-process.once("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-});
 
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
-/** `node dist/main.js ARGS` as a process of its own, ended by its pid when this process ends, at the latest. */
+/** `node dist/main.js ARGS` as a process of its own, which ends with this process, at the latest. */
 export class GatewayProcess {
   stdout = "";
   stderr = "";
@@ -30,6 +28,7 @@ export class GatewayProcess {
       stdio: ["ignore", "pipe", "pipe"],
     });
     running.add(this.#child);
+    endWithMe(this.#child);
     this.#child.stdout?.setEncoding("utf8").on("data", (text) => {
       this.stdout += text;
     });
