@@ -1,6 +1,6 @@
 import type { Claim, DoubtCause, Landing, Lease, RecordKey } from "../model.js";
 import { type Final, freshMs, KnownAnswers } from "./known-answers.js";
-import type { ClaimRequest, Completion, ListQuery, Origin, RecordStore, Resolution } from "./record-store.js";
+import type { ClaimRequest, Completion, ListQuery, Origin, RecordStore, Resolution, Seen } from "./record-store.js";
 
 export interface NearCacheOptions {
   /** What the answers kept may take in memory, about. */
@@ -105,12 +105,12 @@ class NearCache implements RecordStore {
     return this.store.strand(lease, cause, landing, retentionMs);
   }
 
-  forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight"> {
-    return this.#change(key, () => this.store.forget(key));
+  forget(key: RecordKey, seen?: Seen) {
+    return this.#change(key, () => this.store.forget(key, seen));
   }
 
-  resolve(key: RecordKey, resolution: Resolution): Promise<"resolved" | "absent" | "notInDoubt"> {
-    return this.#change(key, () => this.store.resolve(key, resolution));
+  resolve(key: RecordKey, resolution: Resolution, seen?: Seen) {
+    return this.#change(key, () => this.store.resolve(key, resolution, seen));
   }
 
   peek(key: RecordKey, withResponse: boolean) {

@@ -62,6 +62,9 @@ export interface RecordView {
   readonly response?: StoredResponse;
 }
 
+/** The record an operator decided on: a write that names it is refused (`moved`) once the record is another one. */
+export type Seen = Pick<RecordView, "state" | "attempts" | "updatedAtMs">;
+
 export interface ListQuery {
   readonly route?: string | undefined;
   readonly state?: RecordState | undefined;
@@ -166,11 +169,14 @@ export interface RecordStore {
 
   list(query: ListQuery): Promise<ListPage>;
 
-  /** As good as gone: the former owner's token is void from here on. */
-  forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight">;
+  /** As good as gone: the former owner's token is void from here on. `seen` is compared inside the same atomic step. */
+  forget(key: RecordKey, seen?: Seen): Promise<"forgotten" | "absent" | "inFlight" | "moved">;
 
-  /** In doubt → completed with the operator's response, or free. The former owner's token is void from here on. */
-  resolve(key: RecordKey, resolution: Resolution): Promise<"resolved" | "absent" | "notInDoubt">;
+  /**
+   * In doubt → completed with the operator's response, or free. The former owner's token is void from here on.
+   * `seen` as with `forget`.
+   */
+  resolve(key: RecordKey, resolution: Resolution, seen?: Seen): Promise<"resolved" | "absent" | "notInDoubt" | "moved">;
 
   /**
    * Calls `wake` when the record may have changed, in this process or another. A hint and no more: it may come too

@@ -22,6 +22,7 @@ import {
 export async function operatorContract(each: Each): Promise<void> {
   await viewContract(each);
   await decisionContract(each);
+  await seenContract(each);
   await listContract(each);
 }
 
@@ -111,6 +112,53 @@ async function decisionContract(each: Each): Promise<void> {
     await store.claim(asking(expired));
     await under.passTime(leaseMs + minute);
     t.equal(await store.forget(expired.key), "forgotten", "a lease that ran out is a doubt");
+  });
+}
+
+/** A late owner, a taker or another operator may be quicker than the decision. */
+async function seenContract(each: Each): Promise<void> {
+  await each("a decision on a record that has moved on is refused", async (t, _, store) => {
+    const lease = await states["in doubt"]!(store, newKey());
+    const { key } = lease;
+    const seen = (await store.peek(key, false))!;
+    for (const stale of [
+      { ...seen, attempts: seen.attempts + 1 },
+      { ...seen, updatedAtMs: seen.updatedAtMs - 1 },
+      { ...seen, state: "completed" as const },
+    ]) {
+      t.equal(await store.resolve(key, { kind: "notDone" }, stale), "moved");
+      t.equal(await store.forget(key, stale), "moved");
+      t.same(await store.peek(key, true), seen, "and nothing changed");
+    }
+    await store.complete(lease, answer("late"), origin);
+    t.equal(await store.resolve(key, { kind: "notDone" }, seen), "moved", "its late owner was quicker");
+    t.equal(await store.forget(key, seen), "moved");
+    t.equal((await store.peek(key, false))?.state, "completed");
+    t.equal(await store.forget(key, (await store.peek(key, false))!), "forgotten");
+    t.equal(await store.forget(key, seen), "absent");
+    t.equal(await store.resolve(key, { kind: "notDone" }, seen), "absent");
+  });
+
+  await each("a decision on the record as it was seen is carried out", async (t, under, store) => {
+    const taken = (await states["in doubt"]!(store, newKey())).key;
+    const before = (await store.peek(taken, false))!;
+    t.equal((await store.claim(asking(leaseOn(taken), { mayTake: true }))).kind, "won");
+    t.equal(await store.resolve(taken, { kind: "notDone" }, before), "moved", "somebody runs it again");
+    t.equal(await store.forget(taken, (await store.peek(taken, false))!), "inFlight");
+
+    const expired = leaseOn(newKey());
+    await store.claim(asking(expired));
+    await under.passTime(leaseMs + minute);
+    const seen = (await store.peek(expired.key, false))!;
+    await store.claim(asking(leaseOn(expired.key)));
+    t.same(await store.peek(expired.key, false), seen, "that a lease ran out is written down, and is no change");
+    const response = responseOf("by hand", 200);
+    t.equal(await store.resolve(expired.key, { kind: "done", response, retentionMs: hour }, seen), "resolved");
+
+    const unseen = leaseOn(newKey());
+    await store.claim(asking(unseen));
+    await under.passTime(leaseMs + minute);
+    t.equal(await store.resolve(unseen.key, { kind: "notDone" }, (await store.peek(unseen.key, false))!), "resolved");
   });
 }
 

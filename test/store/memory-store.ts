@@ -18,9 +18,10 @@ import type {
   RecordStore,
   RecordView,
   Resolution,
+  Seen,
 } from "../../src/store/record-store.js";
 
-interface Entry {
+export interface Entry {
   state: RecordState | "free";
   /** `""`: void, nobody can write with it. */
   token: string;
@@ -52,6 +53,18 @@ export class MemoryStore implements RecordStore {
 
   passTime(ms: number): void {
     this.#nowMs += ms;
+  }
+
+  /** For a search that tries many futures from one present: a copy of what it holds under a key, and the way back. */
+  copy(key: RecordKey): Entry | undefined {
+    const entry = this.#entries.get(key);
+    return entry && { ...entry };
+  }
+
+  become(key: RecordKey, entry: Readonly<Entry> | undefined, nowMs: number): void {
+    this.#nowMs = nowMs;
+    if (entry === undefined) this.#entries.delete(key);
+    else this.#entries.set(key, { ...entry });
   }
 
   async claim(request: ClaimRequest): Promise<Claim> {
@@ -258,18 +271,24 @@ export class MemoryStore implements RecordStore {
     return { records, cursor: rest.length > records.length ? places.get(records.at(-1)!)! : null };
   }
 
-  async forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight"> {
+  async forget(key: RecordKey, seen?: Seen): Promise<"forgotten" | "absent" | "inFlight" | "moved"> {
     const view = await this.peek(key, false);
     if (view === undefined) return "absent";
+    if (hasMoved(view, seen)) return "moved";
     if (view.state === "in_flight") return "inFlight";
     this.#void(this.#find(key)!);
     this.#wake(key);
     return "forgotten";
   }
 
-  async resolve(key: RecordKey, resolution: Resolution): Promise<"resolved" | "absent" | "notInDoubt"> {
+  async resolve(
+    key: RecordKey,
+    resolution: Resolution,
+    seen?: Seen,
+  ): Promise<"resolved" | "absent" | "notInDoubt" | "moved"> {
     const view = await this.peek(key, false);
     if (view === undefined) return "absent";
+    if (hasMoved(view, seen)) return "moved";
     if (view.state !== "in_doubt") return "notInDoubt";
     const entry = this.#find(key)!;
     this.#void(entry);
@@ -319,6 +338,11 @@ const blank = {
   landing: null,
   completion: null,
 } as const;
+
+function hasMoved({ state, attempts, updatedAtMs }: RecordView, seen: Seen | undefined): boolean {
+  if (seen === undefined) return false;
+  return state !== seen.state || attempts !== seen.attempts || updatedAtMs !== seen.updatedAtMs;
+}
 
 function flightOf(token: string): FlightId {
   return token.slice(0, 16);

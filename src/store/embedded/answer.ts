@@ -18,6 +18,8 @@ export const kind = {
   landed: 8,
   record: 9,
   unavailable: 10,
+  /** An operator's write: the record is not the one that was seen. */
+  moved: 11,
 } as const;
 
 const firstBytes = 1 << 16;

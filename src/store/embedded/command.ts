@@ -1,4 +1,6 @@
 import type { Lease } from "../../model.js";
+import type { Seen } from "../record-store.js";
+import { stateCode } from "./record.js";
 
 /*
  * A command from the gateway's thread to the writer's, little-endian:
@@ -10,6 +12,8 @@ import type { Lease } from "../../model.js";
  *   16  retention, f64, ms           144  lengths of route and namespace, u16 each
  *   24  flight waited for, 8         148  both, UTF-8, then the payload to the end
  *
+ * Of an operator's write, the record that was seen: at 8 when it changed, at 24 its attempts, u32, at 28 its state.
+ *
  * From the token to the namespace it is as in a record (`record.ts`), so that a claim is copied there in one piece.
  */
 export const at = {
@@ -19,6 +23,9 @@ export const at = {
   spanMs: 8,
   retentionMs: 16,
   after: 24,
+  seenUpdatedAtMs: 8,
+  seenAttempts: 24,
+  seenState: 28,
   id: 32,
   token: 64,
   fingerprint: 80,
@@ -51,6 +58,7 @@ export const mayTake = 1;
 export const hasAfter = 2;
 export const hasPayload = 4;
 export const isNotReplayable = 8;
+export const hasSeen = 16;
 
 /** Who and what a claim is for, or a completion from nothing. */
 export interface Particulars {
@@ -69,6 +77,7 @@ export interface Command {
   readonly spanMs?: number;
   readonly retentionMs?: number;
   readonly after?: string | undefined;
+  readonly seen?: Seen | undefined;
   readonly particulars?: Particulars;
   readonly payload?: Buffer | undefined;
 }
@@ -91,6 +100,12 @@ export function writeCommand(command: Command, to: Buffer, from: number): void {
   if (command.after !== undefined) {
     to[from + at.flags]! |= hasAfter;
     to.write(command.after, from + at.after, 8, "hex");
+  }
+  if (command.seen !== undefined) {
+    to[from + at.flags]! |= hasSeen;
+    to.writeDoubleLE(command.seen.updatedAtMs, from + at.seenUpdatedAtMs);
+    to.writeUInt32LE(command.seen.attempts, from + at.seenAttempts);
+    to[from + at.seenState] = stateCode(command.seen.state);
   }
   to.write(command.lease.key, from + at.id, 32, "hex");
   to.write(command.lease.token, from + at.token, 16, "hex");

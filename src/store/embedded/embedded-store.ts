@@ -10,6 +10,7 @@ import type {
   RecordStore,
   RecordView,
   Resolution,
+  Seen,
 } from "../record-store.js";
 import { type AnswerReader, kind, readClaim } from "./answer.js";
 import { isNotReplayable, mayTake } from "./command.js";
@@ -130,16 +131,14 @@ class EmbeddedStore implements RecordStore {
     return this.thread.list(query, (head) => viewOf(head, this.#nowMs(), false));
   }
 
-  forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight"> {
+  forget(key: RecordKey, seen?: Seen) {
     return this.#write(
       key,
-      this.thread.ask({ verb: "forget", lease: { key, token: noToken } }, (answer) =>
-        answer === kind.yes ? "forgotten" : answer === kind.refused ? "inFlight" : "absent",
-      ),
+      this.thread.ask({ verb: "forget", lease: { key, token: noToken }, seen }, decision("forgotten", "inFlight")),
     );
   }
 
-  resolve(key: RecordKey, resolution: Resolution): Promise<"resolved" | "absent" | "notInDoubt"> {
+  resolve(key: RecordKey, resolution: Resolution, seen?: Seen) {
     const isDone = resolution.kind === "done";
     const done = isDone
       ? {
@@ -150,8 +149,9 @@ class EmbeddedStore implements RecordStore {
       : {};
     return this.#write(
       key,
-      this.thread.ask({ verb: "resolve", lease: { key, token: noToken }, ...done }, (answer) =>
-        answer === kind.yes ? "resolved" : answer === kind.refused ? "notInDoubt" : "absent",
+      this.thread.ask(
+        { verb: "resolve", lease: { key, token: noToken }, seen, ...done },
+        decision("resolved", "notInDoubt"),
       ),
     );
   }
@@ -196,6 +196,14 @@ function yesOrNo<Yes extends string, No extends string>(yes: Yes, no: No): Reade
     words.set(yes, reader);
   }
   return reader as Reader<Yes | No>;
+}
+
+function decision<Done extends string, Refused extends string>(done: Done, refused: Refused) {
+  return (answer: number): Done | Refused | "absent" | "moved" => {
+    if (answer === kind.yes) return done;
+    if (answer === kind.moved) return "moved";
+    return answer === kind.refused ? refused : "absent";
+  };
 }
 
 function headOnly(status: number, headers: readonly string[]): Buffer {

@@ -1,5 +1,5 @@
 import * as command from "./command.js";
-import { at, isVoid } from "./record.js";
+import { at, inDoubt, inFlight, isFlying, isVoid } from "./record.js";
 
 /** One command, where its bytes lie, and the moment it is carried out. */
 export interface Order {
@@ -40,6 +40,19 @@ export function payloadOf(order: Order): Buffer | undefined {
 
 export function isSameFingerprint(order: Order, record: Buffer): boolean {
   return equal(order.bytes, order.from + command.at.fingerprint, record, at.fingerprint, 32);
+}
+
+/** Whether this is still the record that an operator decided on; any is, to one who named none. */
+export function isAsSeen(order: Order, record: Buffer): boolean {
+  if (!hasFlag(order, command.hasSeen)) return true;
+  const { bytes, from, nowMs } = order;
+  const isOver = record[at.state] === inFlight && !isFlying(record, nowMs);
+  return (
+    bytes[from + command.at.seenState] === (isOver ? inDoubt : record[at.state]) &&
+    bytes.readUInt32LE(from + command.at.seenAttempts) === record.readUInt32LE(at.attempts) &&
+    bytes.readDoubleLE(from + command.at.seenUpdatedAtMs) ===
+      record.readDoubleLE(isOver ? at.leaseEndsAtMs : at.updatedAtMs)
+  );
 }
 
 function equal(a: Buffer, aFrom: number, b: Buffer, bFrom: number, length: number): boolean {

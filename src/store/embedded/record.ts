@@ -88,6 +88,10 @@ export function isFlying(record: Buffer, nowMs: number): boolean {
   return record[at.state] === inFlight && nowMs < record.readDoubleLE(at.leaseEndsAtMs);
 }
 
+export function stateCode(state: RecordState): number {
+  return stateNames.indexOf(state);
+}
+
 /** As an operator sees it; a free record is none. */
 export function stateOf(record: Buffer, nowMs: number): RecordState | undefined {
   const code = record[at.state]!;

@@ -4,6 +4,7 @@ import { beginLease, blank, expired, finish, freed, patched, voided, withPayload
 import {
   hasFlag,
   isAfter,
+  isAsSeen,
   isOwner,
   isSameFingerprint,
   type Order,
@@ -183,16 +184,28 @@ function strand(order: Order, record: Buffer | undefined, answer: AnswerWriter):
 
 function forget(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
   const isAbsent = record === undefined || record[at.state] === free;
-  const isRefused = !isAbsent && isFlying(record, order.nowMs);
-  answer.byte(isAbsent ? kind.no : isRefused ? kind.refused : kind.yes);
-  return isAbsent || isRefused ? undefined : voided(record);
+  const refusal = isAbsent
+    ? kind.no
+    : !isAsSeen(order, record)
+      ? kind.moved
+      : isFlying(record, order.nowMs)
+        ? kind.refused
+        : undefined;
+  answer.byte(refusal ?? kind.yes);
+  return isAbsent || refusal !== undefined ? undefined : voided(record);
 }
 
 function resolve(order: Order, record: Buffer | undefined, answer: AnswerWriter): Change {
   const isAbsent = record === undefined || record[at.state] === free;
-  const isRefused = !isAbsent && (isSettled(record) || isFlying(record, order.nowMs));
-  answer.byte(isAbsent ? kind.no : isRefused ? kind.refused : kind.yes);
-  if (isAbsent || isRefused) return undefined;
+  const refusal = isAbsent
+    ? kind.no
+    : !isAsSeen(order, record)
+      ? kind.moved
+      : isSettled(record) || isFlying(record, order.nowMs)
+        ? kind.refused
+        : undefined;
+  answer.byte(refusal ?? kind.yes);
+  if (isAbsent || refusal !== undefined) return undefined;
   const response = payloadOf(order);
   return response === undefined ? voided(record) : finish(order, voided(record), response);
 }

@@ -6,6 +6,7 @@ import {
   type Origin,
   type RecordStore,
   type Resolution,
+  type Seen,
   StoreUnavailableError,
 } from "../record-store.js";
 import { Guard } from "./guard.js";
@@ -188,12 +189,12 @@ export class QuorumStore implements RecordStore {
     return this.store.list(query);
   }
 
-  forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight"> {
-    return this.store.forget(key);
+  forget(key: RecordKey, seen?: Seen) {
+    return this.store.forget(key, seen);
   }
 
-  resolve(key: RecordKey, resolution: Resolution): Promise<"resolved" | "absent" | "notInDoubt"> {
-    return this.store.resolve(key, resolution);
+  resolve(key: RecordKey, resolution: Resolution, seen?: Seen) {
+    return this.store.resolve(key, resolution, seen);
   }
 
   watch(key: RecordKey, wake: () => void): () => void {

@@ -9,13 +9,14 @@ import {
   type RecordStore,
   type RecordView,
   type Resolution,
+  type Seen,
   StoreUnavailableError,
 } from "../record-store.js";
 import type { KeyNames } from "./keys.js";
 import { listRecords, mergePages } from "./list.js";
 import type { RedisNode } from "./node.js";
 import type { Primaries } from "./primaries.js";
-import { UnknownFormatError, viewOf } from "./view.js";
+import { seenText, UnknownFormatError, viewOf } from "./view.js";
 import type { Wakes } from "./wake.js";
 
 /** What a store is made of; `openRedisStore` makes it. */
@@ -154,18 +155,20 @@ export class RedisStore implements RecordStore {
     return mergePages(await Promise.all(pages), query.limit);
   }
 
-  async forget(key: RecordKey): Promise<"forgotten" | "absent" | "inFlight"> {
-    const answer = await this.#ask("forget", key, ({ client }) => client.forget(...this.#keys(key)));
-    return answer as "forgotten" | "absent" | "inFlight";
+  async forget(key: RecordKey, seen?: Seen) {
+    const answer = await this.#ask("forget", key, ({ client }) => client.forget(...this.#keys(key), seenText(seen)));
+    return answer as "forgotten" | "absent" | "inFlight" | "moved";
   }
 
-  async resolve(key: RecordKey, resolution: Resolution): Promise<"resolved" | "absent" | "notInDoubt"> {
+  async resolve(key: RecordKey, resolution: Resolution, seen?: Seen) {
     const args: [string, ...(string | number | Buffer)[]] =
       resolution.kind === "notDone"
         ? ["free"]
         : ["completed", resolution.response.status, encodeResponse(resolution.response), resolution.retentionMs];
-    const answer = await this.#ask("resolve", key, ({ client }) => client.resolve(...this.#keys(key), ...args));
-    return answer as "resolved" | "absent" | "notInDoubt";
+    const answer = await this.#ask("resolve", key, ({ client }) =>
+      client.resolve(...this.#keys(key), seenText(seen), ...args),
+    );
+    return answer as "resolved" | "absent" | "notInDoubt" | "moved";
   }
 
   watch(key: RecordKey, wake: () => void): () => void {

@@ -24,7 +24,7 @@ export interface RecordScripts {
   withdraw(record: string, open: string, ...args: Argument[]): Promise<string>;
   release(record: string, open: string, ...args: Argument[]): Promise<string>;
   strand(record: string, open: string, ...args: Argument[]): Promise<string>;
-  forget(record: string, open: string): Promise<string>;
+  forget(record: string, open: string, seen: string): Promise<string>;
   resolve(record: string, open: string, ...args: Argument[]): Promise<string>;
   peekBuffer(record: string, withResponse: "0" | "1"): Promise<unknown[]>;
   survey(cursor: string, pattern: string, ...args: readonly (string | number)[]): Promise<string[]>;

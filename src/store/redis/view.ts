@@ -1,6 +1,6 @@
 import type { DoubtCause, Fingerprint, KeyHash, RecordKey, RecordState } from "../../model.js";
 import { decodeResponse } from "../codec.js";
-import type { RecordView } from "../record-store.js";
+import type { RecordView, Seen } from "../record-store.js";
 
 /** A newer version of this program wrote the record, and this one must not guess at its meaning. */
 export class UnknownFormatError extends Error {
@@ -8,6 +8,11 @@ export class UnknownFormatError extends Error {
   constructor(key: RecordKey, format: string) {
     super(`record ${key.slice(0, 8)} has format ${format}, which this version does not know`);
   }
+}
+
+/** As `forget.lua` and `resolve.lua` compare it. */
+export function seenText(seen: Seen | undefined): string {
+  return seen === undefined ? "" : `${seen.state} ${seen.attempts} ${seen.updatedAtMs}`;
 }
 
 /** Reads what `peek.lua` returns. */
