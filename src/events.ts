@@ -3,6 +3,7 @@
  * subscribe (`src/observe`). A listener must not throw and must not keep what it is given.
  */
 import type { DoubtCause, ProblemCode } from "./model.js";
+import type { Trace } from "./trace.js";
 
 /** How a request ended, as the label `result` of `requests_total`. */
 export type Result =
@@ -38,13 +39,18 @@ export interface Events {
     readonly clientAddress: string | undefined;
     readonly traceparent: string | undefined;
     readonly hungUp: boolean;
+    /** Of a request that reached the engine: from its body's last byte to its answer, less the upstream's and waiting. */
+    readonly overheadMs?: number | undefined;
+    /** The path that its route matches. */
+    readonly pattern?: string | undefined;
+    readonly trace?: Trace | undefined;
   };
   /** An upstream call of either lane is over. */
   upstream: { readonly route: string; readonly durationMs: number };
   flightBegun: { readonly route: string };
   flightEnded: { readonly route: string };
   waiting: { readonly route: string };
-  waited: { readonly route: string };
+  waited: { readonly route: string; readonly durationMs: number };
   inDoubt: { readonly route: string; readonly cause: DoubtCause; readonly key: string };
   leaseLost: { readonly route: string; readonly key: string };
   /** Something in the background went wrong that an operator must see: logged as an error with this text. */
@@ -53,7 +59,14 @@ export interface Events {
   store: { readonly operation: string; readonly durationMs: number; readonly failed: boolean };
   reload: { readonly result: "success" | "failure" };
   /** An operator's write through the admin port. */
-  audit: { readonly who: string; readonly action: string; readonly key: string; readonly result: string };
+  audit: {
+    readonly who: string;
+    readonly action: string;
+    readonly key: string;
+    readonly result: string;
+    /** In the operator's words, where they gave one. */
+    readonly reason?: string;
+  };
 }
 
 type Listener<T> = (event: T) => void;

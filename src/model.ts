@@ -7,6 +7,7 @@
  */
 
 import type { Readable } from "node:stream";
+import type { Trace } from "./trace.js";
 
 declare const brand: unique symbol;
 
@@ -36,6 +37,8 @@ export interface StoredResponse {
   readonly headers: HeaderPairs;
   readonly body: Buffer;
   readonly trailers: HeaderPairs;
+  /** W3C trace context of the execution that got it, where that was traced (`Trace.origin`). */
+  readonly executedIn?: string | undefined;
 }
 
 /** A problem as the engine speaks of it; `src/problem.ts` holds the table and writes the document. */
@@ -49,7 +52,7 @@ export interface ProblemNote {
 /** How one execution ended, for every client that waited for it. */
 export type Landing =
   | { readonly kind: "response"; readonly response: StoredResponse }
-  | { readonly kind: "problem"; readonly problem: ProblemNote };
+  | { readonly kind: "problem"; readonly problem: ProblemNote; readonly executedIn?: string | undefined };
 
 /** Proof of ownership, random for each claim. Every verb that writes compares it inside the store's atomic step. */
 export interface Lease {
@@ -157,6 +160,7 @@ export type ProblemCode =
   | "method-not-allowed"
   | "record-in-flight"
   | "record-not-in-doubt"
+  | "record-changed"
   | "request-invalid";
 
 /** Where a value of the request is read: `header:NAME`, `query:NAME`, `path:NAME`, `body:/json/pointer`. */
@@ -248,4 +252,6 @@ export interface Attempt {
   readonly key: RecordKey;
   readonly keyHash: KeyHash;
   readonly fingerprint: Fingerprint;
+  /** Where tracing is on. */
+  readonly trace?: Trace | undefined;
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { programVersion } from "../observe/version.js";
 import { check } from "./check.js";
 import { doctor } from "./doctor.js";
 import { explain } from "./explain.js";
@@ -37,7 +37,7 @@ const usage = `usage: idempotency-gateway COMMAND [OPTION]…
 export async function run(args: readonly string[], io: Io): Promise<number> {
   const [first = "serve", ...rest] = args;
   if (first === "--version" || first === "-v" || first === "version") {
-    io.stdout.write(`${version()}\n`);
+    io.stdout.write(`${programVersion()}\n`);
     return 0;
   }
   if (first === "--help" || first === "-h" || first === "help") {
@@ -57,9 +57,4 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     io.stderr.write(`idempotency-gateway: a fault inside: ${(error as Error).message}\n`);
     return 70;
   }
-}
-
-function version(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -28,13 +28,19 @@ export type Answer =
     }
   /** Only to the client whose request was run. */
   | { readonly kind: "stream"; readonly response: StreamedResponse; readonly result: Result }
-  | { readonly kind: "problem"; readonly problem: ProblemNote; readonly result: Result };
+  | {
+      readonly kind: "problem";
+      readonly problem: ProblemNote;
+      readonly result: Result;
+      /** Of an execution that was not this client's own (`StoredResponse.executedIn`). */
+      readonly executedIn?: string | undefined;
+    };
 
 /** The answer of those who waited, or came later: what the execution ended with, marked as repeated. */
 export function repeated(landing: Landing, result: Result, ageMs: number | null = null): Answer {
   return landing.kind === "response"
     ? { kind: "response", response: landing.response, result, repeated: true, ageMs }
-    : { kind: "problem", problem: landing.problem, result };
+    : { kind: "problem", problem: landing.problem, result, executedIn: landing.executedIn };
 }
 
 /** The answer of the client whose request was run: what the upstream said, whole and unmarked. */

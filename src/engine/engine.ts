@@ -120,6 +120,7 @@ export class Engine {
         after,
         route: route.name,
         namespace: policy.namespace,
+        trace: attempt.trace,
       });
       if ((claim.kind === "inDoubt" || claim.kind === "won") && claim.expired === true) {
         this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: "lease_expired" });

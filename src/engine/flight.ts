@@ -9,11 +9,14 @@ export interface Client {
   readonly work: Work;
   /** Called exactly once, unless the client left before. */
   readonly reply: (answer: Answer) => void;
+  /** Called before `reply`, whenever this client has waited for another execution's end. */
+  readonly waited?: (durationMs: number) => void;
 }
 
 interface Seat {
   readonly client: Client;
   timer: NodeJS.Timeout | undefined;
+  sinceMs: number;
 }
 
 /**
@@ -41,7 +44,7 @@ export class Flight {
   ) {
     this.attempt = first.attempt;
     this.#first = first;
-    this.#seats.set(first, { client: first, timer: undefined });
+    this.#seats.set(first, { client: first, timer: undefined, sinceMs: 0 });
   }
 
   get isEmpty(): boolean {
@@ -61,7 +64,7 @@ export class Flight {
       client.reply({ kind: "problem", problem: inProgress, result: "in_progress" });
       return;
     }
-    const seat: Seat = { client, timer: undefined };
+    const seat: Seat = { client, timer: undefined, sinceMs: 0 };
     this.#seats.set(client, seat);
     this.#seatDown(seat);
   }
@@ -118,6 +121,7 @@ export class Flight {
 
   #seatDown(seat: Seat): void {
     this.hub.emit("waiting", { route: seat.client.attempt.route.name });
+    seat.sinceMs = performance.now();
     seat.timer = setTimeout(() => this.#refuse(seat.client), seat.client.attempt.policy.waitTimeoutMs);
   }
 
@@ -125,7 +129,10 @@ export class Flight {
     if (seat.timer === undefined) return;
     clearTimeout(seat.timer);
     seat.timer = undefined;
-    this.hub.emit("waited", { route: seat.client.attempt.route.name });
+    const { client } = seat;
+    const durationMs = performance.now() - seat.sinceMs;
+    this.hub.emit("waited", { route: client.attempt.route.name, durationMs });
+    client.waited?.(durationMs);
   }
 
   #remove(client: Client): void {

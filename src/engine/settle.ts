@@ -40,7 +40,7 @@ export class Settler {
     const verdict = settlement(outcome, policy);
     const landing = landingOf(outcome, attempt, verdict.kind === "complete" ? null : verdict.problem);
     if (verdict.kind === "release") {
-      const told = landing ?? { kind: "problem", problem: inProgress };
+      const told = landing ?? problemLanding(inProgress, attempt);
       // Nothing was sent this time, so what was unknown before is unknown still.
       const isDoubtLeft = outcome.kind === "unsent" && taken !== null;
       if (isDoubtLeft) await this.#end(attempt, kept, () => this.store.withdraw(lease));
@@ -48,14 +48,14 @@ export class Settler {
       return told;
     }
     if (verdict.kind === "strand") {
-      const told = landing ?? { kind: "problem", problem: outcomeUnknown };
+      const told = landing ?? problemLanding(outcomeUnknown, attempt);
       this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: verdict.cause });
       await this.#end(attempt, kept, () => this.store.strand(lease, verdict.cause, told, policy.retentionMs));
       return told;
     }
     const completion = completionOf(outcome, attempt);
     await this.#end(attempt, kept, () => this.store.complete(lease, completion, originOf(attempt)));
-    return landing ?? { kind: "problem", problem: responseNotStored };
+    return landing ?? problemLanding(responseNotStored, attempt);
   }
 
   /** Nothing was sent: the probe's answer is the response from now on, or the record is in doubt as it was. */
@@ -115,7 +115,11 @@ export class Settler {
 
 function landingOf(outcome: Outcome, attempt: Attempt, problem: ProblemNote | null): Landing | undefined {
   if (outcome.kind === "answered") return { kind: "response", response: forStore(outcome.response, attempt) };
-  return problem === null ? undefined : { kind: "problem", problem };
+  return problem === null ? undefined : problemLanding(problem, attempt);
+}
+
+function problemLanding(problem: ProblemNote, { trace }: Attempt): Landing {
+  return trace === undefined ? { kind: "problem", problem } : { kind: "problem", problem, executedIn: trace.origin };
 }
 
 function completionOf(outcome: Outcome, attempt: Attempt): Completion {
@@ -127,7 +131,9 @@ function completionOf(outcome: Outcome, attempt: Attempt): Completion {
 
 function forStore(response: StoredResponse, attempt: Attempt): StoredResponse {
   const { omitHeaders } = attempt.policy;
-  return omitHeaders.size === 0 ? response : { ...response, headers: responseHeaders(response.headers, omitHeaders) };
+  const kept =
+    omitHeaders.size === 0 ? response : { ...response, headers: responseHeaders(response.headers, omitHeaders) };
+  return attempt.trace === undefined ? kept : { ...kept, executedIn: attempt.trace.origin };
 }
 
 function originOf(attempt: Attempt): Origin {

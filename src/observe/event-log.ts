@@ -22,8 +22,8 @@ export function logEvents(hub: EventHub, logger: Logger): void {
   });
   // Who changed a record is always written, unless nothing is.
   const always = logger.level === "silent" ? logger : logger.child({}, { level: "info" });
-  hub.on("audit", ({ who, action, key, result }) => {
-    always.info({ who: who.slice(0, maxWhoLength), action, key: short(key), result }, "an operator's write");
+  hub.on("audit", ({ who, action, key, result, reason }) => {
+    always.info({ who: who.slice(0, maxWhoLength), action, key: short(key), result, reason }, "an operator's write");
   });
 }
 
@@ -60,6 +60,8 @@ function requestFields(event: Events["request"]): object {
     client: event.clientAddress,
     traceparent: traceparent !== undefined && traceparentPattern.test(traceparent) ? traceparent : undefined,
     hung_up: event.hungUp,
+    trace_id: event.trace?.traceId,
+    span_id: event.trace?.spanId,
   };
 }
 

@@ -7,7 +7,9 @@ import type { EventHub } from "../events.js";
 import type { ProblemNote } from "../model.js";
 import { policyPath, problemDocument } from "../problem.js";
 import { upstreamProblem } from "../rules/outcome.js";
+import { publicPath } from "../rules/public-path.js";
 import { compileRouter, type Router } from "../rules/route.js";
+import type { Tracer } from "../trace.js";
 import { type BodyBudget, hasBody, isDeclaredOver, type ReadWhole, readBody } from "./body.js";
 import { peerOf, type Trust, upstreamHeaders } from "./forward.js";
 import { admit, type Guarded, type Identified, identify, type Open, type Refused } from "./gate.js";
@@ -16,6 +18,7 @@ import { negotiatePolicy, type PolicyDocument, policyDocument } from "./policy-p
 import type { Pools } from "./pools.js";
 import { rawProblem, sendAnswer, sendProblem, sendStream } from "./reply.js";
 import type { FastifyRouting, Lanes } from "./server.js";
+import { traceAnswer, traceCall, tracedRequest } from "./traced.js";
 import { compileTrust } from "./trust.js";
 import { isWebSocket, type Tunnels, withoutUpgrade } from "./upgrade.js";
 import { tellOfUpgrade, Visit } from "./visit.js";
@@ -28,6 +31,8 @@ export interface LaneParts {
   readonly tunnels: Tunnels;
   readonly budget: BodyBudget;
   readonly passTo: FastifyRouting;
+  /** Where tracing is on. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /** What a reload replaces, all at once. */
@@ -59,7 +64,8 @@ export class TrafficLanes implements Lanes {
 
   request(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void {
     const inForce = this.#inForce;
-    const visit = new Visit(request, response, this.parts.hub, mustContinue);
+    const trace = this.parts.tracer?.begin(tracedRequest(request));
+    const visit = new Visit(request, response, this.parts.hub, mustContinue, trace);
     if (request.url === policyPath && (request.method === "GET" || request.method === "HEAD")) {
       this.#publish(visit, inForce.policy);
       return;
@@ -80,14 +86,22 @@ export class TrafficLanes implements Lanes {
     const { route } = admission;
     const headers = upstreamHeaders(admission.head, route, peerOf(request, isTrusted), "streamed");
     headers.push("Connection", "Upgrade", "Upgrade", "websocket");
+    const trace = this.parts.tracer?.begin(tracedRequest(request));
+    const { origin } = route.upstream;
+    const end =
+      trace && traceCall(trace, { method: "GET", origin, headers }, publicPath(route, admission.head.rawPath));
     const tunnel = { upstream: route.upstream, target: admission.head.target, headers };
-    const told = tellOfUpgrade(request, route, this.parts.hub);
+    const told = tellOfUpgrade(request, route, this.parts.hub, trace);
     this.parts.tunnels.open(request, socket, head, tunnel, {
-      answered: (status) => told({ status, result: "unprotected" }),
+      answered: (status) => {
+        end?.(status);
+        told({ status, result: "unprotected" });
+      },
       failed: (error, isTimeout) => {
         const outcome = isTimeout
           ? ({ kind: "unanswered", error, cause: "timeout" } as const)
           : ({ kind: "unsent", error } as const);
+        end?.(outcome);
         const instance = `urn:uuid:${randomUUID()}`;
         const problem = upstreamProblem(outcome);
         const document = problemDocument(problem, { instance, route: route.name }, config.problems);
@@ -130,21 +144,24 @@ export class TrafficLanes implements Lanes {
       cancel?.();
       return "unprotected";
     };
+    const dispatch = {
+      origin: route.upstream.origin,
+      method: head.method,
+      target: head.target,
+      headers: upstreamHeaders(head, route, peerOf(request, inForce.isTrusted), "streamed"),
+      timeoutMs: route.upstream.timeoutMs,
+    };
+    const end = visit.trace && traceCall(visit.trace, dispatch, publicPath(route, head.rawPath));
     passThrough(this.parts.passTo, request, response, {
       pool: this.parts.pools.for(route.upstream),
-      dispatch: {
-        origin: route.upstream.origin,
-        method: head.method,
-        target: head.target,
-        headers: upstreamHeaders(head, route, peerOf(request, inForce.isTrusted), "streamed"),
-        timeoutMs: route.upstream.timeoutMs,
-      },
+      dispatch,
       body: read ?? (hasBody(request) ? "streamed" : null),
       begun: (stop) => {
         cancel = stop;
         if (hasLeft) stop();
       },
       arrived: (outcome) => {
+        end?.(outcome);
         this.parts.hub.emit("upstream", { route: route.name, durationMs: performance.now() - begunMs });
         if (outcome.kind === "streamed") {
           if (!hasLeft) visit.done({ status: outcome.response.status, result: "unprotected" });
@@ -202,11 +219,23 @@ export class TrafficLanes implements Lanes {
         key: attempt.key.slice(0, 8),
         error,
       });
+    const { trace } = visit;
+    const begunMs = performance.now();
+    let awayMs = 0;
+    const away = (durationMs: number) => {
+      awayMs += durationMs;
+    };
     const leave = engine.begin({
-      attempt,
-      work: workFor({ route, policy, head, peer, body: read.body, probe }, pools, hub),
+      attempt: trace === undefined ? attempt : { ...attempt, trace },
+      work: workFor({ route, policy, head, peer, body: read.body, probe, trace, away }, pools, hub),
+      waited: (durationMs) => {
+        away(durationMs);
+        trace?.waited(durationMs);
+      },
       reply: (answer) => {
         read.free();
+        visit.overheadMs = Math.max(0, performance.now() - begunMs - awayMs);
+        if (trace !== undefined) traceAnswer(trace, answer);
         visit.done(sendAnswer(visit.response, answer, context, onFault));
       },
     });

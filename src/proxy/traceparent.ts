@@ -14,3 +14,9 @@ export function makeTraceparent(): string {
   used += 24;
   return `00-${trace}-${span}-00`;
 }
+
+/** Puts the context of a call into a request's header, which has exactly one already (`requestHeaders`). */
+export function carryTraceparent(headers: string[], traceparent: string): void {
+  const at = headers.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === "traceparent");
+  headers[at + 1] = traceparent;
+}

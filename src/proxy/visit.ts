@@ -3,6 +3,7 @@ import type { EventHub, Result } from "../events.js";
 import type { Route } from "../model.js";
 import { headerValue } from "../rules/headers.js";
 import { publicPath } from "../rules/public-path.js";
+import type { Trace } from "../trace.js";
 import type { Sent } from "./reply.js";
 
 /** What logs show for a client that left without an answer, as nginx does. */
@@ -22,6 +23,8 @@ export class Visit {
   route: Route | null = null;
   /** First digits of the record id. */
   key: string | undefined;
+  /** Part of its time that is neither the upstream's nor waiting, once it is known. */
+  overheadMs: number | undefined;
   /** The client left before its answer was complete. Returns what to count it as, or nothing if `done` is still to come. */
   onHangUp: () => Result | undefined = () => "rejected";
 
@@ -30,6 +33,7 @@ export class Visit {
     readonly response: ServerResponse,
     private readonly hub: EventHub,
     private mustContinue: boolean,
+    readonly trace?: Trace,
   ) {
     this.method = request.method ?? "";
     this.#target = request.url ?? "";
@@ -85,12 +89,20 @@ export class Visit {
       clientAddress: this.#clientAddress,
       traceparent: headerValue(this.request.rawHeaders, "traceparent"),
       hungUp: !this.#isWhole,
+      overheadMs: this.overheadMs,
+      pattern: this.route?.match.path,
+      trace: this.trace,
     });
   }
 }
 
 /** The same for an upgrade, which has no response object: returns what to call with how it was answered. */
-export function tellOfUpgrade(request: IncomingMessage, route: Route, hub: EventHub): (sent: Sent) => void {
+export function tellOfUpgrade(
+  request: IncomingMessage,
+  route: Route,
+  hub: EventHub,
+  trace?: Trace,
+): (sent: Sent) => void {
   const startedMs = performance.now();
   const path = (request.url ?? "").split("?", 1)[0] ?? "";
   const clientAddress = request.socket.remoteAddress;
@@ -111,6 +123,8 @@ export function tellOfUpgrade(request: IncomingMessage, route: Route, hub: Event
       clientAddress,
       traceparent: headerValue(request.rawHeaders, "traceparent"),
       hungUp: false,
+      pattern: route.match.path,
+      trace,
     });
   };
 }

@@ -5,9 +5,12 @@ import type { RequestHead } from "../rules/ambiguity.js";
 import { headerValue } from "../rules/headers.js";
 import { forwardedTarget } from "../rules/key.js";
 import { type ProbeInput, probeTarget } from "../rules/probe-target.js";
+import { publicPath } from "../rules/public-path.js";
+import type { Trace } from "../trace.js";
 import { type Dispatch, exchange } from "./exchange.js";
 import { hostOf, type Peer, upstreamHeaders } from "./forward.js";
 import type { Pools } from "./pools.js";
+import { traceCall } from "./traced.js";
 
 /** A protected request, read whole and ready to be sent. */
 export interface Ready {
@@ -17,15 +20,18 @@ export interface Ready {
   readonly peer: Peer;
   readonly body: Buffer;
   readonly probe: ProbeInput;
+  readonly trace: Trace | undefined;
+  /** Told how long the upstream has taken. */
+  readonly away: (durationMs: number) => void;
 }
 
 /** What the engine may do with a request: run it, or ask whether it has run. */
 export function workFor(ready: Ready, pools: Pools, hub: EventHub): Work {
-  const { route, policy } = ready;
+  const { route, policy, trace } = ready;
   return {
     async run(): Promise<Outcome> {
       const begunMs = performance.now();
-      const outcome = await exchange(pools.for(route.upstream), {
+      const dispatch: Dispatch = {
         origin: route.upstream.origin,
         method: ready.head.method,
         target: forwardedTarget(policy.key, ready.head.target),
@@ -33,8 +39,13 @@ export function workFor(ready: Ready, pools: Pools, hub: EventHub): Work {
         body: ready.body,
         timeoutMs: route.upstream.timeoutMs,
         maxStoredBytes: policy.maxStoredBytes,
-      });
-      hub.emit("upstream", { route: route.name, durationMs: performance.now() - begunMs });
+      };
+      const end = trace === undefined ? undefined : traceCall(trace, dispatch, publicPath(route, ready.head.rawPath));
+      const outcome = await exchange(pools.for(route.upstream), dispatch);
+      end?.(outcome);
+      const durationMs = performance.now() - begunMs;
+      hub.emit("upstream", { route: route.name, durationMs });
+      ready.away(durationMs);
       return outcome;
     },
     async probe(): Promise<ProbeAnswer> {
@@ -42,7 +53,12 @@ export function workFor(ready: Ready, pools: Pools, hub: EventHub): Work {
       const url = probe === null ? undefined : probeTarget(probe.url, ready.probe);
       if (probe === null || url === undefined)
         return { kind: "unclear", why: "the probe's address cannot be filled in" };
-      const outcome = await exchange(...probeCall(ready, url, probe.method, pools));
+      const begunMs = performance.now();
+      const [pool, dispatch] = probeCall(ready, url, probe.method, pools);
+      const end = trace === undefined ? undefined : traceCall(trace, dispatch);
+      const outcome = await exchange(pool, dispatch);
+      end?.(outcome);
+      ready.away(performance.now() - begunMs);
       if (outcome.kind !== "answered") {
         if (outcome.kind === "streamed") outcome.response.body.destroy();
         return { kind: "unclear", why: `the probe was ${outcome.kind}` };

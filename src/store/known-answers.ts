@@ -35,6 +35,7 @@ interface Packed {
   readonly slab: Buffer;
   readonly from: number;
   readonly to: number;
+  readonly executedIn: string | undefined;
 }
 
 /**
@@ -130,6 +131,7 @@ export class KnownAnswers {
       slab,
       from,
       to: from + body.length,
+      executedIn: response.executedIn,
     };
   }
 
@@ -155,8 +157,8 @@ export class KnownAnswers {
   }
 }
 
-function bytesOf({ headers, trailers, body }: StoredResponse): number {
-  let bytes = body.length;
+function bytesOf({ headers, trailers, body, executedIn }: StoredResponse): number {
+  let bytes = body.length + (executedIn?.length ?? 0);
   for (const part of headers) bytes += part.length + 1;
   for (const part of trailers) bytes += part.length + 1;
   return bytes;
@@ -172,6 +174,8 @@ function unpack(packed: Packed | undefined): Final | undefined {
   const trailers = parted(packed.trailers, packed.trailerCount);
   if (headers.length !== packed.headerCount || trailers.length !== packed.trailerCount) return undefined;
   const response = { status, reason, headers, body: slab.subarray(from, to), trailers };
+  const { executedIn } = packed;
+  if (executedIn !== undefined) return { kind: "done", fingerprint, response: { ...response, executedIn }, ageMs };
   return { kind: "done", fingerprint, response, ageMs };
 }
 

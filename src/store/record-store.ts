@@ -11,6 +11,7 @@ import type {
   RecordState,
   StoredResponse,
 } from "../model.js";
+import type { Trace } from "../trace.js";
 
 /** One atomic question: may this caller run the request? */
 export interface ClaimRequest {
@@ -28,6 +29,8 @@ export interface ClaimRequest {
   readonly route: string;
   readonly namespace: string;
   readonly keyHash: KeyHash;
+  /** Where tracing is on; nothing of it is stored. */
+  readonly trace?: Trace | undefined;
 }
 
 /** What an owner leaves behind when its request was answered for good. */

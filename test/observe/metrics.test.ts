@@ -146,7 +146,7 @@ t.test("each event moves exactly the metrics named for it", async (t) => {
   t.strictSame(await moves(() => hub.emit("audit", { who: "a", action: "delete", key: "0", result: "absent" })), {});
 
   hub.emit("flightEnded", { route: "pay" });
-  hub.emit("waited", { route: "pay" });
+  hub.emit("waited", { route: "pay", durationMs: 20 });
   const series = await seriesOf(metrics);
   t.equal(series.get('idempotency_gateway_in_flight{route="pay"}'), 0);
   t.equal(series.get('idempotency_gateway_waiters{route="pay"}'), 0);
