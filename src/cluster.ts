@@ -4,9 +4,23 @@ import type { Logger } from "pino";
 import { AggregatorRegistry, type Registry } from "prom-client";
 import type { Config } from "./config/config.js";
 import { type Crew, type Gateway, startGateway, startLead } from "./gateway.js";
+import type { Recent, Sightings } from "./observe/recent.js";
 
 /** What a primary tells its workers. */
 type Order = "reload" | "drain";
+
+/** A primary's question what a worker has seen of some records, and the answer. */
+interface Question {
+  readonly question: number;
+  readonly prefix: string;
+}
+interface Report {
+  readonly question: number;
+  readonly report: Sightings;
+}
+
+/** How long a primary waits for these answers, ms. */
+const reportMs = 1_000;
 
 /** A worker that ends sooner than this after its start is not replaced at once, ms. */
 const youngMs = 5_000;
@@ -42,11 +56,16 @@ export function isWorker(): boolean {
   return cluster.isWorker;
 }
 
-/** Answers the primary when it asks for metrics, and tells it that this worker listens. */
-function reportTo(registry: Registry): void {
+/** Answers the primary when it asks for metrics or for what was seen, and tells it that this worker listens. */
+function reportTo(registry: Registry, recent: Recent): void {
   AggregatorRegistry.setRegistries([registry]);
   // Its constructor is what begins to listen for the question.
   new AggregatorRegistry();
+  process.on("message", (message: Partial<Question> | null) => {
+    const { question, prefix } = message ?? {};
+    if (question === undefined || prefix === undefined) return;
+    process.send?.({ question, report: recent.of(prefix) } satisfies Report);
+  });
   process.send?.({ ready: true });
 }
 
@@ -70,6 +89,7 @@ class Workers implements Crew {
   readonly #registry = new AggregatorRegistry();
   readonly #ready = new Set<Worker>();
   #isDraining = false;
+  #nextQuestion = 1;
 
   constructor(
     private readonly config: Config,
@@ -89,6 +109,28 @@ class Workers implements Crew {
   async started(): Promise<number> {
     const ports = await Promise.all(Array.from({ length: this.count }, () => this.#fork()));
     return ports[0] as number;
+  }
+
+  async recent(prefix: string): Promise<{ reports: Sightings[]; count: number }> {
+    const workers = this.#all().filter((worker) => worker.isConnected());
+    const answers = await Promise.all(workers.map((worker) => this.#ask(worker, prefix)));
+    return { reports: answers.filter((report) => report !== undefined), count: workers.length };
+  }
+
+  /** `undefined`: it did not answer in time, or died. */
+  #ask(worker: Worker, prefix: string): Promise<Sightings | undefined> {
+    const question = this.#nextQuestion++;
+    return new Promise((resolve) => {
+      const end = (report?: Sightings) => {
+        clearTimeout(timer);
+        worker.off("message", hear);
+        resolve(report);
+      };
+      const hear = (message: Partial<Report>) => message.question === question && end(message.report);
+      const timer = setTimeout(end, reportMs);
+      worker.on("message", hear);
+      worker.send({ question, prefix } satisfies Question, (error) => error !== null && end());
+    });
   }
 
   isComplete(): boolean {

@@ -1,13 +1,16 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-import type { Registry } from "prom-client";
+import { Registry } from "prom-client";
 import { createAdmin } from "./admin/server.js";
 import type { Config } from "./config/config.js";
 import { Engine } from "./engine/engine.js";
 import { EventHub } from "./events.js";
 import { logEvents } from "./observe/event-log.js";
+import { observeHost } from "./observe/host-metrics.js";
 import { createMetrics } from "./observe/metrics.js";
+import { Recent, type Sightings } from "./observe/recent.js";
+import { openTracing } from "./observe/tracing.js";
 import { BodyBudget } from "./proxy/body.js";
 import { TrafficLanes } from "./proxy/lanes.js";
 import { Pools } from "./proxy/pools.js";
@@ -15,6 +18,7 @@ import { TrafficServer } from "./proxy/server.js";
 import { Tunnels } from "./proxy/upgrade.js";
 import { openStore } from "./store/open.js";
 import type { RecordStore } from "./store/record-store.js";
+import { tracedStore } from "./store/traced-store.js";
 
 /** How often an idle store is asked whether it still answers, ms. */
 const pingMs = 5_000;
@@ -39,21 +43,32 @@ export interface Gateway {
 export async function startGateway(
   initial: Config,
   log: Logger,
-  lead?: (registry: Registry) => void,
+  lead?: (registry: Registry, recent: Recent) => void,
 ): Promise<Gateway> {
   let config = initial;
   const hub = new EventHub();
   logEvents(hub, log);
   const store = await openStore(config.store, hub);
   const budget = new BodyBudget(config.server.limits.bufferedBodiesBytes);
-  const metrics = createMetrics(hub, { routes: () => config.routes, bufferedBytes: () => budget.usedBytes });
+  const recent = new Recent(hub);
+  const recall = async (prefix: string) => together([recent.of(prefix)], 0);
   const readiness = watchReadiness(store, hub);
-  const engine = new Engine(store, hub);
+  const { storeUp, draining } = readiness;
+  const routes = () => config.routes;
+  const metrics = createMetrics(hub, { routes, bufferedBytes: () => budget.usedBytes, storeUp });
+  const tracing = await openTracing(process.env, hub, log);
+  const engine = new Engine(tracing === undefined ? store : tracedStore(store), hub);
   const pools = new Pools();
   const tunnels = new Tunnels();
   const server = new TrafficServer(config);
-  const lanes = new TrafficLanes({ engine, hub, pools, tunnels, budget, passTo: server.route }, config);
-  const admin = lead === undefined ? createAdmin({ config: () => config, store, hub, metrics, readiness }) : undefined;
+  const { route: passTo } = server;
+  const lanes = new TrafficLanes({ engine, hub, pools, tunnels, budget, passTo, tracer: tracing?.tracer }, config);
+  let admin: FastifyInstance | undefined;
+  if (lead === undefined) {
+    const host = { settings: config.store, store, routes, draining, log };
+    const scrape = observeHost(metrics.registry, host, metrics.scrape);
+    admin = createAdmin({ config: () => config, store, hub, metrics: { ...metrics, scrape }, readiness, recall });
+  }
 
   const end = async () => {
     readiness.stop();
@@ -62,11 +77,12 @@ export async function startGateway(
     await admin?.close();
     await pools.destroy();
     await store.close();
+    await tracing?.close();
   };
   try {
     const traffic = await server.listen(lanes).catch((error) => refuse(error, config.server));
     const adminPort = admin === undefined ? null : await listenAdmin(admin, config);
-    lead?.(metrics.registry);
+    lead?.(metrics.registry, recent);
     return {
       port: traffic.port,
       adminPort,
@@ -92,6 +108,8 @@ export async function startGateway(
 export interface Crew {
   /** The workers' metrics, added up. */
   readonly metrics: { scrape(): Promise<string>; readonly contentType: string };
+  /** What each of them has seen of some records; fewer than `count` where some did not answer in time. */
+  recent(prefix: string): Promise<{ readonly reports: readonly Sightings[]; readonly count: number }>;
   /** Whether all of them have begun to listen. */
   isComplete(): boolean;
   apply(): void;
@@ -105,11 +123,22 @@ export async function startLead(initial: Config, log: Logger, port: number, crew
   const hub = new EventHub();
   logEvents(hub, log);
   const store = await openStore(config.store, hub);
+  const recent = new Recent(hub);
+  const recall = async (prefix: string) => {
+    const { reports, count } = await crew.recent(prefix);
+    return together([recent.of(prefix), ...reports], count - reports.length);
+  };
   const own = watchReadiness(store, hub);
   // What a primary refused its workers refuse as well; they are the ones who count.
   hub.on("reload", ({ result }) => result === "failure" && crew.apply());
   const readiness = { ...own, storeAnswered: () => own.storeAnswered() && crew.isComplete() };
-  const admin = createAdmin({ config: () => config, store, hub, metrics: crew.metrics, readiness });
+  const registry = new Registry();
+  const host = { settings: config.store, store, routes: () => config.routes, draining: own.draining, log };
+  const scrape = observeHost(registry, host, async () => {
+    return `${await crew.metrics.scrape()}\n${await registry.metrics()}`;
+  });
+  const metrics = { contentType: crew.metrics.contentType, scrape };
+  const admin = createAdmin({ config: () => config, store, hub, metrics, readiness, recall });
   const end = async () => {
     own.stop();
     await admin.close();
@@ -135,6 +164,16 @@ export async function startLead(initial: Config, log: Logger, port: number, crew
     await end();
     throw error;
   }
+}
+
+/** What several processes have seen, as one. Something is missing from the moment on that the first of them forgot. */
+function together(reports: readonly Sightings[], silent: number) {
+  return {
+    sinceMs: Math.max(...reports.map(({ sinceMs }) => sinceMs)),
+    processes: reports.length,
+    silent,
+    seen: reports.flatMap(({ seen }) => seen),
+  };
 }
 
 async function listenAdmin(admin: FastifyInstance, { admin: { host, port } }: Config): Promise<number> {

@@ -36,6 +36,7 @@ export const problems: Readonly<Record<ProblemCode, ProblemKind>> = Object.freez
   "method-not-allowed": { status: 405, title: "The method is not allowed here", retryable: false },
   "record-in-flight": { status: 409, title: "The record is in flight", retryable: true },
   "record-not-in-doubt": { status: 409, title: "The record is not in doubt", retryable: false },
+  "record-changed": { status: 412, title: "The record is not the one that was seen", retryable: false },
   "request-invalid": { status: 400, title: "The request is not valid", retryable: false },
 });
 

@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
 import type { FastifyRequest } from "fastify";
 import type { Config } from "../config/config.js";
+import { asksForPage, isConsoleFile } from "./console-files.js";
 import { Refusal } from "./refusal.js";
 
 /** Asked by probes and by Prometheus, which hold no token; they change nothing and show no record. */
@@ -9,17 +10,23 @@ const openPaths: ReadonlySet<string> = new Set(["/healthz", "/readyz", "/metrics
 const safeMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
- * Everything but the open paths, unknown ones too, needs the token. Where none is set the port listens on loopback only,
- * and what is left to keep out is a web page in the operator's own browser (decision 0031).
+ * Everything but the open paths and the console's own page and files, unknown paths too, needs the token. Where none is
+ * set the port listens on loopback only, and what is left to keep out is a web page in the operator's own browser
+ * (decisions 0031 and 0070).
  */
 export function requireAccess(request: FastifyRequest, { token }: Config["admin"]): void {
   if (openPaths.has(request.routeOptions.url ?? "")) return;
   if (token === null) refuseForeignHost(request);
-  else if (!isBearer(request.headers.authorization, token)) {
+  else if (!isOpenPage(request) && !isBearer(request.headers.authorization, token)) {
     const detail = 'Send the admin token: "Authorization: Bearer …".';
     throw new Refusal({ code: "unauthorized", detail }, { "WWW-Authenticate": "Bearer" });
   }
   if (!safeMethods.has(request.method)) refuseForeignPage(request);
+}
+
+/** There is nothing in them to guard; a browser that navigates cannot send a token. Anybody else asks with one. */
+function isOpenPage(request: FastifyRequest): boolean {
+  return isConsoleFile(request) || asksForPage(request);
 }
 
 /** Who is named in the audit line. The header is believed: whoever may write here could write anything else as well. */

@@ -27,7 +27,7 @@ const bodyless: ReadonlySet<number> = new Set([204, 205, 304]);
 
 /** An operator's decision, read strictly: it is replayed to clients that cannot see who made it. */
 export function readResolution(body: unknown, limits: ResponseLimits): Resolution {
-  const { outcome, response } = members(body, "the body", ["outcome", "response"]);
+  const { outcome, response } = members(body, "the body", ["outcome", "response", "reason"]);
   if (outcome === "not-done") {
     if (response !== undefined) throw invalid('"response" goes with the outcome "done" only.');
     return { kind: "notDone" };
@@ -48,7 +48,8 @@ export function readResolution(body: unknown, limits: ResponseLimits): Resolutio
   };
 }
 
-function members(value: unknown, what: string, known: readonly string[]): Members {
+/** Those of a JSON object; unknown ones are refused by name. */
+export function members(value: unknown, what: string, known: readonly string[]): Members {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid(`${what} is a JSON object.`);
   const unknown = Object.keys(value).filter((name) => !known.includes(name));
   if (unknown.length > 0) {

@@ -2,6 +2,8 @@ import fastify, { type FastifyError, type FastifyInstance } from "fastify";
 import { problems } from "../problem.js";
 import { StoreUnavailableError } from "../store/record-store.js";
 import { requireAccess } from "./access.js";
+import { addConsole } from "./console-files.js";
+import { liveCounts } from "./live.js";
 import { addRecords, type RecordParts } from "./records.js";
 import { answerRefusal, Refusal } from "./refusal.js";
 import { routesJson } from "./routes-json.js";
@@ -32,7 +34,11 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
   const methodsAt = collectMethods(app);
 
   app.addHook("onRequest", async (request, reply) => {
-    reply.headers({ "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" });
+    reply.headers({
+      "Cache-Control": "no-store",
+      "X-Content-Type-Options": "nosniff",
+      "Cross-Origin-Resource-Policy": "same-origin",
+    });
     requireAccess(request, parts.config().admin);
   });
   app.setErrorHandler((error: FastifyError, _, reply) => {
@@ -53,26 +59,13 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
     return reply.code(status).send(body);
   });
   app.get("/metrics", async (_, reply) => reply.type(parts.metrics.contentType).send(await parts.metrics.scrape()));
+  const live = liveCounts(parts.metrics);
+  app.get("/v1/live", async () => live());
   app.get("/v1/routes", async () => ({ routes: routesJson(parts.config().routes) }));
   addRecords(app, parts);
-  app.get("/", async (_, reply) => {
-    reply.header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
-    return reply.type("text/plain; charset=utf-8").send(frontPage);
-  });
+  addConsole(app);
   return app;
 }
-
-const frontPage = `idempotency-gateway, admin port
-
-GET    /healthz                    200 while the process lives
-GET    /readyz                     whether requests should be sent here
-GET    /metrics                    Prometheus
-GET    /v1/routes                  the routes and policies in force
-GET    /v1/records                 ?route= &state= &key= &id= &limit= &cursor=
-GET    /v1/records/{id}            ?body=true
-DELETE /v1/records/{id}
-POST   /v1/records/{id}/resolve    {"outcome": "done", "response": {…}} or {"outcome": "not-done"}
-`;
 
 /** One store outage must not take every replica out of service at once: it is shown, and only the first answer counts. */
 function readinessOf({ storeAnswered, storeUp, draining }: AdminParts["readiness"]) {

@@ -34,5 +34,7 @@ export const problemMeanings: Readonly<Record<ProblemCode, string>> = Object.fre
   "method-not-allowed": "Admin port: the path is there, the method is not. See Allow.",
   "record-in-flight": "Admin port: the record's request is being processed; it can be deleted afterwards.",
   "record-not-in-doubt": "Admin port: only a record in doubt can be resolved.",
+  "record-changed":
+    "Admin port: the record has moved on since it was read with the ETag in If-Match. Nothing was written; read it again.",
   "request-invalid": "Admin port: a parameter or the body is not as it should be. The detail says which.",
 });

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import { createAdmin } from "../../src/admin/server.js";
+import type { Recall } from "../../src/admin/timeline.js";
 import type { Config } from "../../src/config/config.js";
 import { EventHub, type Events } from "../../src/events.js";
 import type { Fingerprint, RecordKey, RecordState, StoredResponse } from "../../src/model.js";
@@ -23,6 +24,8 @@ export interface SampleAdmin {
   readonly store: MemoryStore;
   readonly audits: Events["audit"][];
   readonly faults: Events["fault"][];
+  /** What the processes are said to have seen. */
+  recall: Recall;
   readonly ready: { storeAnswered: boolean; storeUp: boolean; draining: boolean };
   /** What the next requests find in force. */
   config: Config;
@@ -46,8 +49,10 @@ export function sampleAdmin(changes: Partial<Config> = {}, wrap = (store: Record
       storeUp: () => ready.storeUp,
       draining: () => ready.draining,
     },
+    recall: async () => sample.recall,
   });
-  const sample: SampleAdmin = { app, store, audits, faults, ready, config: sampleConfig(changes) };
+  const recall = { sinceMs: 1_700_000_000_000, processes: 1, silent: 0, seen: [] };
+  const sample: SampleAdmin = { recall, app, store, audits, faults, ready, config: sampleConfig(changes) };
   return sample;
 }
 
