@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Registry } from "prom-client";
-import type { EventHub, Would } from "../events.js";
+import type { EventHub, Result, Would } from "../events.js";
 import type { DoubtCause, Route } from "../model.js";
 import { counter, countOf, type Family, gauge, histogram, type Known, reading, register } from "./families.js";
 import { Buckets, type Count, Table } from "./series.js";
@@ -9,6 +9,8 @@ export interface MetricSources {
   /** The routes in force. */
   readonly routes: () => readonly Route[];
   readonly bufferedBytes: () => number;
+  /** Whether it answered when it was last asked. */
+  readonly storeUp: () => boolean;
 }
 
 export interface Metrics {
@@ -23,8 +25,32 @@ const httpBounds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.
 const storeBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 
 const causes: readonly DoubtCause[] = ["reset", "timeout", "status", "lease_expired", "lock_lost", "store_lost"];
+const unprotectedResults: readonly Result[] = ["unprotected", "rejected", "error"];
+const results: readonly Result[] = [
+  "executed",
+  "replayed",
+  "shared",
+  "mismatch",
+  "in_progress",
+  "outcome_unknown",
+  "bypassed",
+  ...unprotectedResults,
+];
 const woulds: readonly Would[] = ["replay", "wait", "mismatch", "outcome_unknown", "response_not_stored", "reject"];
-const operations = ["claim", "extend", "complete", "release", "strand", "peek", "list", "forget", "resolve", "ping"];
+const operations = [
+  "claim",
+  "extend",
+  "complete",
+  "withdraw",
+  "release",
+  "strand",
+  "peek",
+  "list",
+  "census",
+  "forget",
+  "resolve",
+  "ping",
+];
 
 /** prom-client ends these gauges in `_total`, which `promtool check metrics` refuses for anything but a counter. */
 const misnamed = ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"];
@@ -36,18 +62,25 @@ export function createMetrics(hub: EventHub, sources: MetricSources): Metrics {
   for (const name of misnamed) registry.removeSingleMetric(name);
   const tables = openTables();
   listen(hub, tables);
-  for (const family of [...trafficFamilies(tables), ...recordFamilies(tables, sources)]) register(registry, family);
+  for (const family of workerFamilies(tables, sources)) register(registry, family);
   return { registry, contentType: registry.contentType, scrape: () => registry.metrics() };
+}
+
+/** What each process counts for itself. */
+export function workerFamilies(tables: Tables, sources: MetricSources): Family[] {
+  return [...trafficFamilies(tables, sources), ...recordFamilies(tables, sources)];
 }
 
 type Tables = ReturnType<typeof openTables>;
 
-function openTables() {
+export function openTables() {
   const zero = (): Count => ({ value: 0 });
   const http = () => new Buckets(httpBounds);
   return {
     requests: new Table(http, ["route", "result"]),
     upstream: new Table(http, ["route"]),
+    waits: new Table(http, ["route"]),
+    overhead: new Table(() => new Buckets(storeBounds), ["route"]),
     store: new Table(() => new Buckets(storeBounds), ["operation"]),
     storeErrors: new Table(zero, ["operation"]),
     inFlight: new Table(zero, ["route"]),
@@ -61,7 +94,10 @@ function openTables() {
 
 /** All that runs within a request: a look-up and an addition. One that no route took has the empty `route`. */
 function listen(hub: EventHub, tables: Tables): void {
-  hub.on("request", (event) => tables.requests.at(event.route ?? "", event.result).observe(event.durationMs / 1000));
+  hub.on("request", ({ route, result, durationMs, overheadMs }) => {
+    tables.requests.at(route ?? "", result).observe(durationMs / 1000);
+    if (overheadMs !== undefined) tables.overhead.at(route ?? "").observe(overheadMs / 1000);
+  });
   hub.on("upstream", (event) => tables.upstream.at(event.route).observe(event.durationMs / 1000));
   hub.on("store", (event) => {
     tables.store.at(event.operation).observe(event.durationMs / 1000);
@@ -70,21 +106,36 @@ function listen(hub: EventHub, tables: Tables): void {
   hub.on("flightBegun", ({ route }) => void tables.inFlight.at(route).value++);
   hub.on("flightEnded", ({ route }) => void tables.inFlight.at(route).value--);
   hub.on("waiting", ({ route }) => void tables.waiters.at(route).value++);
-  hub.on("waited", ({ route }) => void tables.waiters.at(route).value--);
+  hub.on("waited", ({ route, durationMs }) => {
+    tables.waiters.at(route).value--;
+    tables.waits.at(route).observe(durationMs / 1000);
+  });
   hub.on("inDoubt", ({ route, cause }) => void tables.inDoubt.at(route, cause).value++);
   hub.on("leaseLost", ({ route }) => void tables.leaseLost.at(route).value++);
   hub.on("observed", ({ route, would }) => void tables.observed.at(route, would).value++);
   hub.on("reload", ({ result }) => void tables.reloads.at(result).value++);
 }
 
-function trafficFamilies({ requests, upstream, store, storeErrors }: Tables): Family[] {
+function trafficFamilies(tables: Tables, { routes, storeUp }: MetricSources): Family[] {
+  const { requests, upstream, waits, overhead, store, storeErrors } = tables;
+  const endings: Known = () =>
+    routes().flatMap(({ name, policy }) =>
+      (policy === null ? unprotectedResults : results).map((result) => [name, result] as const),
+    );
   const asked: Known = () => operations.map((operation) => [operation] as const);
   return [
-    countOf("requests_total", "Requests answered, by how they ended.", requests),
+    countOf("requests_total", "Requests answered, by how they ended.", requests, endings),
     histogram("request_duration_seconds", "Time from a request's head to the end of its answer.", requests),
     histogram("upstream_duration_seconds", "Time an upstream call took.", upstream),
+    histogram("wait_duration_seconds", "Time a request waited for the result of another one.", waits),
+    histogram(
+      "overhead_duration_seconds",
+      "Time from a protected request's body to its answer, less the upstream's and waiting.",
+      overhead,
+    ),
     histogram("store_duration_seconds", "Time a command to the record store took.", store),
     counter("store_errors_total", "Commands the record store did not answer, or not in time.", storeErrors, asked),
+    reading("store_up", "1 while the record store answers this process.", () => (storeUp() ? 1 : 0), "min"),
   ];
 }
 

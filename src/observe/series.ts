@@ -9,11 +9,15 @@ export class Table<Cell> {
 
   constructor(
     private readonly make: () => Cell,
-    private readonly labels: readonly [first: string, second?: string],
+    private readonly names: readonly [first: string, second?: string],
   ) {}
 
   at(first: string, second = ""): Cell {
     return this.#rows.get(first)?.get(second) ?? this.#add(first, second);
+  }
+
+  has(first: string, second = ""): boolean {
+    return this.#rows.get(first)?.has(second) ?? false;
   }
 
   drop(first: string): void {
@@ -21,12 +25,18 @@ export class Table<Cell> {
   }
 
   *cells(): Generator<{ readonly first: string; readonly labels: Record<string, string>; readonly cell: Cell }> {
-    const [a, b] = this.labels;
     for (const [first, row] of this.#rows) {
-      for (const [second, cell] of row) {
-        yield { first, labels: b === undefined ? { [a]: first } : { [a]: first, [b]: second }, cell };
-      }
+      for (const [second, cell] of row) yield { first, labels: this.labelled(first, second), cell };
     }
+  }
+
+  get labels(): readonly string[] {
+    return this.names.filter((name) => name !== undefined);
+  }
+
+  labelled(first: string, second = ""): Record<string, string> {
+    const [a, b] = this.names;
+    return b === undefined ? { [a]: first } : { [a]: first, [b]: second };
   }
 
   #add(first: string, second: string): Cell {

@@ -57,7 +57,9 @@ export function decodeResponse(blob: Buffer): StoredResponse {
   const strings = 1 + headerStrings + trailerStrings;
   const textAt = lengthsAt + 4 * strings;
   const traceAt = textAt + textOctets;
-  const bodyAt = traceAt + (blob[0] === tracedVersion ? blob.readUInt16BE(12) : 0);
+  const isTraced = blob[0] === tracedVersion;
+  const bodyAt = traceAt + (isTraced ? blob.readUInt16BE(12) : 0);
+  if (isTraced && bodyAt === traceAt) throw broken();
   if (bodyAt > blob.length || headerStrings % 2 !== 0 || trailerStrings % 2 !== 0) throw broken();
   const text = blob.toString("latin1", textAt, traceAt);
   const parts = new Array<string>(strings);
@@ -75,7 +77,7 @@ export function decodeResponse(blob: Buffer): StoredResponse {
     body: blob.subarray(bodyAt),
     trailers: parts.slice(1 + headerStrings),
   };
-  return bodyAt === traceAt ? response : { ...response, executedIn: blob.toString("latin1", traceAt, bodyAt) };
+  return !isTraced ? response : { ...response, executedIn: blob.toString("latin1", traceAt, bodyAt) };
 }
 
 export function encodeLanding(landing: Landing): Buffer {

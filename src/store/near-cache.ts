@@ -121,6 +121,10 @@ class NearCache implements RecordStore {
     return this.store.list(query);
   }
 
+  census() {
+    return this.store.census();
+  }
+
   watch(key: RecordKey, wake: () => void): () => void {
     return this.store.watch(key, wake);
   }

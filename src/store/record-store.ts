@@ -88,6 +88,14 @@ export interface ListPage {
   readonly cursor: string | null;
 }
 
+/** Records of one route that are in doubt. */
+export interface DoubtCount {
+  readonly route: string;
+  readonly records: number;
+  /** Since its first claim. */
+  readonly oldestAgeMs: number;
+}
+
 /** An operator's decision on a record in doubt. */
 export type Resolution =
   | { readonly kind: "done"; readonly response: StoredResponse; readonly retentionMs: number }
@@ -171,6 +179,12 @@ export interface RecordStore {
   peek(key: RecordKey, withResponse: boolean): Promise<RecordView | undefined>;
 
   list(query: ListQuery): Promise<ListPage>;
+
+  /**
+   * Counts what is in doubt, leases that ran out included; a route without any is left out. Costs what is open, not what
+   * is stored, and no more than some ten thousand records of it: beyond that the counts are lower bounds.
+   */
+  census(): Promise<readonly DoubtCount[]>;
 
   /** As good as gone: the former owner's token is void from here on. `seen` is compared inside the same atomic step. */
   forget(key: RecordKey, seen?: Seen): Promise<"forgotten" | "absent" | "inFlight" | "moved">;

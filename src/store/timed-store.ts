@@ -27,6 +27,7 @@ export function timedStore(store: RecordStore, hub: EventHub): RecordStore {
     strand: (lease, cause, landing, retentionMs) => timed("strand", store.strand(lease, cause, landing, retentionMs)),
     peek: (key, withResponse) => timed("peek", store.peek(key, withResponse)),
     list: (query) => timed("list", store.list(query)),
+    census: () => timed("census", store.census()),
     forget: (key, seen) => timed("forget", store.forget(key, seen)),
     resolve: (key, resolution, seen) => timed("resolve", store.resolve(key, resolution, seen)),
     watch: (key, wake) => store.watch(key, wake),

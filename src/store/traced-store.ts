@@ -58,6 +58,7 @@ export function tracedStore(store: RecordStore): RecordStore {
       ending(lease, "strand", () => store.strand(lease, cause, landing, retentionMs)),
     peek: (key, withResponse) => store.peek(key, withResponse),
     list: (query) => store.list(query),
+    census: () => store.census(),
     forget: (key, seen) => store.forget(key, seen),
     resolve: (key, resolution, seen) => store.resolve(key, resolution, seen),
     watch: (key, wake) => store.watch(key, wake),

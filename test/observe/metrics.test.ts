@@ -21,8 +21,12 @@ const request: Events["request"] = {
 
 function opened(routes: Route[] = [sampleRoute("pay"), sampleRoute("open", null)]) {
   const hub = new EventHub();
-  const state = { routes, bufferedBytes: 0 };
-  const metrics = createMetrics(hub, { routes: () => state.routes, bufferedBytes: () => state.bufferedBytes });
+  const state = { routes, bufferedBytes: 0, storeUp: true };
+  const metrics = createMetrics(hub, {
+    routes: () => state.routes,
+    bufferedBytes: () => state.bufferedBytes,
+    storeUp: () => state.storeUp,
+  });
   return { hub, metrics, state };
 }
 
@@ -58,6 +62,9 @@ t.test("every metric of the product is there from the first scrape, with its typ
     config_reloads_total: "counter",
     buffered_bytes: "gauge",
     observed_total: "counter",
+    wait_duration_seconds: "histogram",
+    overhead_duration_seconds: "histogram",
+    store_up: "gauge",
   };
   for (const [name, type] of Object.entries(expected)) {
     t.match(text, `# TYPE idempotency_gateway_${name} ${type}\n`);
@@ -80,6 +87,9 @@ t.test("series whose labels are known stand at zero before anything happens", as
     'in_flight{route="pay"}',
     'waiters{route="pay"}',
     'lease_lost_total{route="pay"}',
+    'requests_total{route="pay",result="bypassed"}',
+    'requests_total{route="pay",result="replayed"}',
+    'requests_total{route="pay",result="unprotected"}',
     'in_doubt_total{route="pay",cause="lease_expired"}',
     'observed_total{route="watch",would="mismatch"}',
     'config_reloads_total{result="success"}',
@@ -96,7 +106,9 @@ t.test("an unprotected route has none of the series that only a protected one ca
   const names = [...(await seriesOf(opened().metrics)).keys()];
   t.strictSame(
     names.filter((name) => name.includes('route="open"')),
-    [],
+    ["unprotected", "rejected", "error"].map(
+      (result) => `idempotency_gateway_requests_total{route="open",result="${result}"}`,
+    ),
   );
 });
 
@@ -146,7 +158,19 @@ t.test("each event moves exactly the metrics named for it", async (t) => {
   t.strictSame(await moves(() => hub.emit("audit", { who: "a", action: "delete", key: "0", result: "absent" })), {});
 
   hub.emit("flightEnded", { route: "pay" });
-  hub.emit("waited", { route: "pay", durationMs: 20 });
+  t.strictSame(await moves(() => hub.emit("waited", { route: "pay", durationMs: 250 })), {
+    'waiters{route="pay"}': 0,
+    'wait_duration_seconds_sum{route="pay"}': 0.25,
+    'wait_duration_seconds_count{route="pay"}': 1,
+  });
+  t.strictSame(await moves(() => hub.emit("request", { ...request, overheadMs: 2 })), {
+    'requests_total{route="pay",result="executed"}': 2,
+    'request_duration_seconds_sum{route="pay",result="executed"}': 0.06,
+    'request_duration_seconds_count{route="pay",result="executed"}': 2,
+    'overhead_duration_seconds_sum{route="pay"}': 0.002,
+    'overhead_duration_seconds_count{route="pay"}': 1,
+  });
+  t.strictSame(await moves(() => Object.assign(state, { storeUp: false })), { store_up: 0 });
   const series = await seriesOf(metrics);
   t.equal(series.get('idempotency_gateway_in_flight{route="pay"}'), 0);
   t.equal(series.get('idempotency_gateway_waiters{route="pay"}'), 0);

@@ -24,6 +24,8 @@ const landings: fc.Arbitrary<Landing> = fc.oneof(
     .map((problem): Landing => ({ kind: "problem", problem: { ...problem } })),
 );
 
+const executedIn = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 const plain = (response: StoredResponse) => ({ ...response, body: response.body.toString("hex") });
 
 t.test("any response comes back as it went in", async (t) => {
@@ -73,14 +75,39 @@ t.test("a blob whose lengths do not add up throws", async (t) => {
 
 t.test("a blob of another format or kind throws", async (t) => {
   const newer = Buffer.from(sample);
+  newer[0] = 3;
+  t.throws(() => decodeResponse(newer), /format 3/);
+  t.throws(() => decodeLanding(newer), /format 3/);
   newer[0] = 2;
-  t.throws(() => decodeResponse(newer), /format 2/);
-  t.throws(() => decodeLanding(newer), /format 2/);
+  t.throws(() => decodeResponse(newer), /damaged/, "a traced one without a trace");
   const problem = encodeLanding({ kind: "problem", problem: { code: "internal", detail: "x" } });
   t.throws(() => decodeResponse(problem), /damaged/);
   t.throws(() => decodeLanding(Buffer.concat([problem.subarray(0, 2), Buffer.from("[]")])), /damaged/);
   t.throws(() => decodeLanding(problem.subarray(0, 6)));
   t.throws(() => decodeLanding(Buffer.alloc(0)));
+});
+
+t.test("a trace context costs its own octets, and nothing where there is none", async (t) => {
+  fc.assert(
+    fc.property(responses, (response) => {
+      const [untraced, traced] = [encodeResponse(response), encodeResponse({ ...response, executedIn })];
+      assert.equal(untraced[0], 1, "older programs can read it");
+      assert.equal(traced[0], 2, "older programs refuse it");
+      assert.equal(traced.length, untraced.length + executedIn.length);
+      assert.deepEqual(plain(decodeResponse(traced)), { ...plain(response), executedIn });
+    }),
+  );
+  t.throws(() => {
+    const damaged = encodeResponse({ ...decodeResponse(sample), body: Buffer.alloc(0), executedIn });
+    damaged.writeUInt16BE(executedIn.length + 1, 12);
+    decodeResponse(damaged);
+  }, /damaged/);
+  const problem = { code: "internal", detail: "x" } as const;
+  t.same(decodeLanding(encodeLanding({ kind: "problem", problem, executedIn })), {
+    kind: "problem",
+    problem,
+    executedIn,
+  });
 });
 
 t.test("what Latin-1 cannot hold is refused before it is stored", async (t) => {

@@ -4,6 +4,7 @@ import type { Each } from "./contract.js";
 import {
   answer,
   asking,
+  executedIn,
   flightOf,
   leaseMs,
   leaseOn,
@@ -12,6 +13,7 @@ import {
   newKey,
   origin,
   other,
+  responseOf,
   sameResponse,
   states,
 } from "./contract-material.js";
@@ -77,6 +79,7 @@ export async function responseContract(each: Each): Promise<void> {
       body: octets,
       trailers: ["Digest", "x", "digest", "y"],
     },
+    "a traced answer": { ...responseOf("traced"), executedIn },
     "an empty answer": { status: 204, reason: "", headers: [], body: Buffer.alloc(0), trailers: [] },
     "a body of 1 MiB": {
       status: 200,

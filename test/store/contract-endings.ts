@@ -3,6 +3,7 @@ import type { Each } from "./contract.js";
 import {
   answer,
   asking,
+  executedIn,
   flightOf,
   hex,
   hour,
@@ -33,7 +34,7 @@ export async function releaseContract(each: Each): Promise<void> {
   });
 
   await each("how a released flight landed is told to those who waited for it, and to nobody else", async (t, _, s) => {
-    for (const landing of [refusal, landed("busy", 503)]) {
+    for (const landing of [refusal, landed("busy", 503), { ...refusal, executedIn }]) {
       const lease = leaseOn(newKey());
       await s.claim(asking(lease));
       await s.release(lease, { landing, landingMs: hour });

@@ -41,6 +41,9 @@ export const refusal: Landing = {
   problem: { code: "upstream-unreachable", detail: "No route to the upstream – “refused”.", retryAfterSeconds: 2 },
 };
 
+/** Where an execution was traced. */
+export const executedIn = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 /** A record in each state, made by the lease it returns. */
 export const states: Readonly<Record<string, (store: RecordStore, key: RecordKey) => Promise<Lease>>> = {
   async "in flight"(store, key) {

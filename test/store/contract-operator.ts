@@ -24,6 +24,7 @@ export async function operatorContract(each: Each): Promise<void> {
   await decisionContract(each);
   await seenContract(each);
   await listContract(each);
+  await censusContract(each);
 }
 
 async function viewContract(each: Each): Promise<void> {
@@ -213,6 +214,34 @@ async function listContract(each: Each): Promise<void> {
     const open = await walk(store, { state: "in_flight" }, 5);
     t.equal(new Set(open).size, open.length, "none twice");
     t.equal((await store.list({ limit: 1000 })).cursor, null);
+  });
+}
+
+async function censusContract(each: Each): Promise<void> {
+  await each("what is in doubt is counted by route, with the age of the oldest", async (t, under, store) => {
+    t.same(await store.census(), []);
+    await states["in doubt"]!(store, newKey());
+    await under.passTime(hour);
+    for (const make of Object.values(states)) await make(store, newKey());
+    const elsewhere = leaseOn(newKey());
+    await store.claim(asking(elsewhere, { route: "refund" }));
+    const counts = async () => [...(await store.census())].sort((a, b) => (a.route < b.route ? -1 : 1));
+    const [pay, ...others] = await counts();
+    t.same(others, [], "what is in flight is not in doubt");
+    t.match(pay, { route: "pay", records: 2 });
+    t.ok(pay!.oldestAgeMs >= hour && pay!.oldestAgeMs < hour + minute);
+
+    await under.passTime(leaseMs + minute);
+    const both = await counts();
+    t.match(both, [
+      { route: "pay", records: 3 },
+      { route: "refund", records: 1 },
+    ]);
+    t.ok(both[1]!.oldestAgeMs >= leaseMs && both[1]!.oldestAgeMs < leaseMs + 2 * minute, "since the claim");
+    await store.resolve(elsewhere.key, { kind: "notDone" });
+    t.match(await counts(), [{ route: "pay", records: 3 }]);
+    await under.passTime(retentionMs);
+    t.same(await store.census(), [], "nothing outlives its retention");
   });
 }
 

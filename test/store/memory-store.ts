@@ -12,6 +12,7 @@ import type {
 import type {
   ClaimRequest,
   Completion,
+  DoubtCount,
   ListPage,
   ListQuery,
   Origin,
@@ -269,6 +270,15 @@ export class MemoryStore implements RecordStore {
       .sort((a, b) => (places.get(a)! < places.get(b)! ? 1 : -1));
     const records = rest.slice(0, query.limit);
     return { records, cursor: rest.length > records.length ? places.get(records.at(-1)!)! : null };
+  }
+
+  async census(): Promise<readonly DoubtCount[]> {
+    const { records } = await this.list({ state: "in_doubt", limit: Number.POSITIVE_INFINITY });
+    return [...new Set(records.map(({ route }) => route))].map((route) => {
+      const own = records.filter((record) => record.route === route);
+      const oldestAgeMs = this.#nowMs - Math.min(...own.map(({ createdAtMs }) => createdAtMs));
+      return { route, records: own.length, oldestAgeMs };
+    });
   }
 
   async forget(key: RecordKey, seen?: Seen): Promise<"forgotten" | "absent" | "inFlight" | "moved"> {

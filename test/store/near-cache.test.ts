@@ -6,6 +6,7 @@ import { storeContract } from "./contract.js";
 import {
   answer,
   asking,
+  executedIn,
   hour,
   leaseOn,
   mine,
@@ -213,6 +214,17 @@ t.test("what is kept is a copy: who gave a body, or got it from the store, may w
   const again = await cache.claim(asking(leaseOn(key)));
   t.equal(again.kind === "done" && again.response.body.toString(), "first");
   t.equal(asked.length, 2);
+});
+
+t.test("whose execution it was is said again with the answer", async (t) => {
+  const { cache, asked } = underHand();
+  const lease = leaseOn(newKey());
+  await cache.claim(asking(lease));
+  await cache.complete(lease, { kind: "response", response: { ...responseOf("x"), executedIn } }, origin);
+  asked.length = 0;
+  const claim = await cache.claim(asking(leaseOn(lease.key)));
+  t.equal(claim.kind === "done" && claim.response.executedIn, executedIn);
+  t.same(asked, []);
 });
 
 t.test("a head that cannot be told apart again is asked for again", async (t) => {

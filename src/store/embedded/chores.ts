@@ -1,4 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
+import { Census } from "./census.js";
 import type { Ledger } from "./ledger.js";
 import { Listing } from "./listing.js";
 import type { ListJob, Notice } from "./messages.js";
@@ -25,7 +26,7 @@ const afterFailureMs = 1000;
 
 /** What the writer does when nobody waits for it, and a little of it in between when somebody always does. */
 export class Chores {
-  readonly #jobs: { readonly job: number; readonly listing: Listing }[] = [];
+  readonly #jobs: { readonly job: number; readonly search: Listing | Census }[] = [];
   readonly #sweeper = new Sweeper();
   /** Commands since the last filing. */
   #commands = 0;
@@ -60,7 +61,8 @@ export class Chores {
       this.#sealAtMs = performance.now() + sealAfterMs;
     }
     for (const { job, query } of jobs.splice(0)) {
-      this.#jobs.push({ job, listing: new Listing(query, this.#nowMs()) });
+      const nowMs = this.#nowMs();
+      this.#jobs.push({ job, search: query === undefined ? new Census(nowMs) : new Listing(query, nowMs) });
       this.#attempt(() => this.ledger.seal());
     }
   }
@@ -101,13 +103,14 @@ export class Chores {
   }
 
   #list(): void {
-    const { job, listing } = this.#jobs[0]!;
+    const { job, search } = this.#jobs[0]!;
     this.trees.locked(() => {
-      const page = listing.step(this.trees, listingSteps);
-      if (page === undefined) return;
+      const found = search.step(this.trees, listingSteps);
+      if (found === undefined) return;
       this.#jobs.shift();
-      const heads = page.heads.map((head) => Uint8Array.from(head.subarray(0, payloadAt(head))));
-      this.#post({ kind: "page", job, heads, cursor: page.cursor });
+      if (Array.isArray(found)) return this.#post({ kind: "counted", job, counts: found });
+      const heads = found.heads.map((head) => Uint8Array.from(head.subarray(0, payloadAt(head))));
+      this.#post({ kind: "page", job, heads, cursor: found.cursor });
     });
   }
 

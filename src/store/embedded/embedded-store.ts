@@ -4,6 +4,7 @@ import { encodeLanding, encodeResponse } from "../codec.js";
 import type {
   ClaimRequest,
   Completion,
+  DoubtCount,
   ListPage,
   ListQuery,
   Origin,
@@ -129,6 +130,10 @@ class EmbeddedStore implements RecordStore {
 
   list(query: ListQuery): Promise<ListPage> {
     return this.thread.list(query, (head) => viewOf(head, this.#nowMs(), false));
+  }
+
+  census(): Promise<readonly DoubtCount[]> {
+    return this.thread.census();
   }
 
   forget(key: RecordKey, seen?: Seen) {

@@ -1,4 +1,4 @@
-import type { ListQuery } from "../record-store.js";
+import type { DoubtCount, ListQuery } from "../record-store.js";
 
 /** What the writer thread is started with. */
 export interface WriterStart {
@@ -24,9 +24,11 @@ export type Notice =
   /** Records that another process wrote, 32 bytes each. */
   | { readonly kind: "changed"; readonly ids: Uint8Array }
   | { readonly kind: "page"; readonly job: number; readonly heads: Uint8Array[]; readonly cursor: string | null }
+  | { readonly kind: "counted"; readonly job: number; readonly counts: DoubtCount[] }
   | { readonly kind: "noPage"; readonly job: number; readonly why: string };
 
+/** Without a query: a census. */
 export interface ListJob {
   readonly job: number;
-  readonly query: ListQuery;
+  readonly query?: ListQuery;
 }

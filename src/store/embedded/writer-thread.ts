@@ -2,7 +2,13 @@ import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import type { Lease, RecordKey } from "../../model.js";
-import { type ListPage, type ListQuery, type RecordView, StoreUnavailableError } from "../record-store.js";
+import {
+  type DoubtCount,
+  type ListPage,
+  type ListQuery,
+  type RecordView,
+  StoreUnavailableError,
+} from "../record-store.js";
 import type { Command } from "./command.js";
 import { Gate } from "./gate.js";
 import { Inbox, type Read, unavailable } from "./inbox.js";
@@ -34,9 +40,10 @@ export interface ThreadHooks {
   onChanged(ids: Buffer): void;
 }
 
+type Found = Notice & { readonly kind: "page" | "counted" };
+
 interface PendingPage {
-  readonly view: (head: Buffer) => RecordView | undefined;
-  readonly resolve: (page: ListPage) => void;
+  readonly resolve: (found: Found) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -83,9 +90,22 @@ export class WriterThread {
   }
 
   async list(query: ListQuery, view: (head: Buffer) => RecordView | undefined): Promise<ListPage> {
+    const found = await this.#search(query);
+    if (found.kind !== "page") throw new Error("a list was answered with a count");
+    const views = found.heads.map((head) => view(Buffer.from(head.buffer, head.byteOffset, head.byteLength)));
+    return { records: views.filter((one) => one !== undefined), cursor: found.cursor };
+  }
+
+  async census(): Promise<readonly DoubtCount[]> {
+    const found = await this.#search();
+    if (found.kind !== "counted") throw new Error("a census was answered with a list");
+    return found.counts;
+  }
+
+  async #search(query?: ListQuery): Promise<Found> {
     const job = ++this.#jobs;
     const payload = Buffer.from(JSON.stringify({ job, query }));
-    const page = new Promise<ListPage>((resolve, reject) => this.#pages.set(job, { view, resolve, reject }));
+    const page = new Promise<Found>((resolve, reject) => this.#pages.set(job, { resolve, reject }));
     page.catch(() => {});
     try {
       await this.ask({ verb: "list", lease: noLease, payload }, () => {});
@@ -163,7 +183,7 @@ export class WriterThread {
     } else if (notice instanceof Uint8Array) this.#settle(Buffer.from(notice.buffer), 0, notice.length);
     else if (notice.kind === "trouble") this.hooks.onTrouble(notice.what, notice.error);
     else if (notice.kind === "changed") this.hooks.onChanged(Buffer.from(notice.ids.buffer));
-    else if (notice.kind === "page" || notice.kind === "noPage") this.#settlePage(notice);
+    else if (notice.kind === "page" || notice.kind === "counted" || notice.kind === "noPage") this.#settlePage(notice);
   }
 
   #settle(bytes: Buffer, from: number, to: number): void {
@@ -174,7 +194,7 @@ export class WriterThread {
     this.#outbox.flush();
   }
 
-  #settlePage(notice: Notice & { kind: "page" | "noPage" }): void {
+  #settlePage(notice: Notice & { kind: "page" | "counted" | "noPage" }): void {
     const page = this.#pages.get(notice.job);
     this.#pages.delete(notice.job);
     this.#restIfIdle();
@@ -182,8 +202,7 @@ export class WriterThread {
       page?.reject(new StoreUnavailableError("list", false, { cause: new Error(notice.why) }));
       return;
     }
-    const views = notice.heads.map((head) => page?.view(Buffer.from(head.buffer, head.byteOffset, head.byteLength)));
-    page?.resolve({ records: views.filter((view) => view !== undefined), cursor: notice.cursor });
+    page?.resolve(notice);
   }
 
   /** The process may end while nobody waits for anything. */

@@ -189,6 +189,10 @@ export class QuorumStore implements RecordStore {
     return this.store.list(query);
   }
 
+  census() {
+    return this.store.census();
+  }
+
   forget(key: RecordKey, seen?: Seen) {
     return this.store.forget(key, seen);
   }

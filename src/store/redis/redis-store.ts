@@ -3,6 +3,7 @@ import { decodeLanding, decodeResponse, encodeLanding, encodeResponse } from "..
 import {
   type ClaimRequest,
   type Completion,
+  type DoubtCount,
   type ListPage,
   type ListQuery,
   type Origin,
@@ -12,6 +13,7 @@ import {
   type Seen,
   StoreUnavailableError,
 } from "../record-store.js";
+import { countDoubts, mergeCounts } from "./census.js";
 import type { KeyNames } from "./keys.js";
 import { listRecords, mergePages } from "./list.js";
 import type { RedisNode } from "./node.js";
@@ -153,6 +155,14 @@ export class RedisStore implements RecordStore {
       .shares()
       .map(({ node, tags }) => node.ask("list", ({ client }) => listRecords(client, names, query, tags)));
     return mergePages(await Promise.all(pages), query.limit);
+  }
+
+  async census(): Promise<readonly DoubtCount[]> {
+    const { names, primaries } = this.parts;
+    const counts = primaries
+      .shares()
+      .map(({ node, tags }) => node.ask("census", ({ client }) => countDoubts(client, names, tags)));
+    return mergeCounts((await Promise.all(counts)).flat());
   }
 
   async forget(key: RecordKey, seen?: Seen) {

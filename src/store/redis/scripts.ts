@@ -12,6 +12,7 @@ const keyCounts = {
   resolve: 2,
   peek: 1,
   survey: 0,
+  census: 1,
 } as const;
 
 type Argument = string | number | Buffer;
@@ -27,6 +28,7 @@ export interface RecordScripts {
   forget(record: string, open: string, seen: string): Promise<string>;
   resolve(record: string, open: string, ...args: Argument[]): Promise<string>;
   peekBuffer(record: string, withResponse: "0" | "1"): Promise<unknown[]>;
+  census(open: string, atMost: number): Promise<(string | number)[]>;
   survey(cursor: string, pattern: string, ...args: readonly (string | number)[]): Promise<string[]>;
 }
 

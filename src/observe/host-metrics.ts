@@ -1,0 +1,111 @@
+import type { Logger } from "pino";
+import type { Registry } from "prom-client";
+import type { StoreConfig } from "../config/config.js";
+import type { Route } from "../model.js";
+import { examineStore } from "../store/examine.js";
+import type { Finding } from "../store/finding.js";
+import type { DoubtCount, RecordStore } from "../store/record-store.js";
+import { type Family, facts, register } from "./families.js";
+import { Lookout } from "./lookout.js";
+import { storeExaminer } from "./store-examiner.js";
+import { programVersion } from "./version.js";
+
+/** What is true of a gateway as a whole, however many workers it has: told once for all of them. */
+export interface HostSources {
+  readonly routes: () => readonly Route[];
+  readonly draining: () => boolean;
+  /** What is in doubt in the whole store. */
+  readonly doubts: Lookout<readonly DoubtCount[]>;
+  readonly findings: Lookout<readonly Finding[]>;
+}
+
+/** Counting asks the store about each open record, so that it is not done for every scrape. */
+const doubtPace = { everyMs: 30_000, patienceMs: 500, believedMs: 90_000 } as const;
+/** Settings of a server change rarely, and looking at them takes a connection of its own. */
+const findingPace = { everyMs: 300_000, patienceMs: 500, believedMs: 900_000 } as const;
+
+export interface HostParts {
+  readonly settings: StoreConfig;
+  readonly store: RecordStore;
+  readonly routes: () => readonly Route[];
+  readonly draining: () => boolean;
+  readonly log: Logger;
+}
+
+/**
+ * Adds the families to a registry, and returns how to scrape it. The store's settings are looked at now, so that what is
+ * unsafe is in the log from the start.
+ */
+export function observeHost(
+  registry: Registry,
+  parts: HostParts,
+  scrape: () => Promise<string>,
+): () => Promise<string> {
+  const { routes, draining, settings, store, log } = parts;
+  const findings = new Lookout(
+    storeExaminer(() => examineStore(settings), log),
+    findingPace,
+  );
+  const doubts = new Lookout(() => store.census(), doubtPace);
+  void findings.refresh();
+  for (const family of hostFamilies({ routes, draining, doubts, findings })) register(registry, family);
+  return async () => {
+    await Promise.all([doubts.refresh(), findings.refresh()]);
+    return scrape();
+  };
+}
+
+export function hostFamilies(sources: HostSources): Family[] {
+  const version = { version: programVersion(), node_version: process.version };
+  return [
+    facts("build_info", "Always 1; what runs is in the labels.", ["version", "node_version"], () => [[version, 1]]),
+    facts("draining", "1 while this gateway drains before it ends.", [], () => [[{}, sources.draining() ? 1 : 0]]),
+    facts(
+      "in_doubt_records",
+      "Records of the whole store that are in doubt, counted at most every 30 s. Far above 10000 open records it is a lower bound.",
+      ["route"],
+      () => doubtsOf(sources, ({ records }) => records),
+    ),
+    facts(
+      "in_doubt_oldest_age_seconds",
+      "Age of the oldest record in doubt since its first claim, 0 when there is none.",
+      ["route"],
+      () => doubtsOf(sources, ({ oldestAgeMs }, agoMs) => (oldestAgeMs + agoMs) / 1000),
+    ),
+    facts("store_unsafe_setting", "1 where a setting of the record store allows records to vanish.", ["check"], () =>
+      unsafeOf(sources.findings.seen()?.value ?? []),
+    ),
+  ];
+}
+
+type Reading = readonly [labels: Readonly<Record<string, string>>, value: number];
+
+/** No sample at all while nobody knows: a 0 would say that all is well. */
+function doubtsOf(
+  { routes, doubts }: HostSources,
+  read: (count: DoubtCount, agoMs: number) => number,
+): readonly Reading[] {
+  const seen = doubts.seen();
+  if (seen === undefined) return [];
+  const readings = new Map<string, number>();
+  for (const { name, policy } of routes()) if (policy !== null) readings.set(name, 0);
+  for (const count of seen.value) readings.set(count.route, read(count, seen.ageMs));
+  return Array.from(readings, ([route, value]) => [{ route }, value] as const);
+}
+
+/** The findings that are about a setting. Of several servers of a cluster the worst one counts. */
+const settings: ReadonlyMap<string, string> = new Map([
+  ["redis eviction", "eviction"],
+  ["redis persistence", "persistence"],
+  ["redis replicas", "replicas"],
+]);
+
+function unsafeOf(findings: readonly Finding[]): readonly Reading[] {
+  const worst = new Map<string, number>();
+  for (const { check, state } of findings) {
+    const setting = settings.get(check);
+    if (setting === undefined) continue;
+    worst.set(setting, Math.max(worst.get(setting) ?? 0, state === "unsafe" ? 1 : 0));
+  }
+  return Array.from(worst, ([check, value]) => [{ check }, value] as const);
+}
