@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 /**
- * Writes what follows from declarations in the code: config/schema.json, the reference in docs/configuration.md, and
- * docs/problems.md.
+ * Writes what follows from declarations in the code: config/schema.json, the reference in docs/configuration.md,
+ * docs/problems.md and docs/metrics.md.
  * With --check it writes nothing, and fails when one of them is out of date. Needs `npm run build` first.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { jsonSchema } from "../dist/config/json-schema.js";
 import { reference, withReference } from "../dist/config/reference.js";
+import { metricsPage } from "../dist/observe/metrics-page.js";
 import { problems } from "../dist/problem.js";
 import { problemMeanings } from "../dist/proxy/problem-meanings.js";
 
@@ -18,6 +19,7 @@ const derived = {
   "config/schema.json": `${JSON.stringify(jsonSchema(), null, 2)}\n`,
   "docs/configuration.md": withReference(before("docs/configuration.md"), reference()),
   "docs/problems.md": problemPage(),
+  "docs/metrics.md": metricsPage(),
 };
 
 for (const [path, text] of Object.entries(derived)) {

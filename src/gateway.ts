@@ -1,13 +1,13 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-import { Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import { createAdmin } from "./admin/server.js";
 import type { Config } from "./config/config.js";
 import { Engine } from "./engine/engine.js";
 import { EventHub } from "./events.js";
 import { logEvents } from "./observe/event-log.js";
-import { observeHost } from "./observe/host-metrics.js";
+import { observeHost, primaryRegistry } from "./observe/host-metrics.js";
 import { createMetrics } from "./observe/metrics.js";
 import { Recent, type Sightings } from "./observe/recent.js";
 import { openTracing } from "./observe/tracing.js";
@@ -132,7 +132,7 @@ export async function startLead(initial: Config, log: Logger, port: number, crew
   // What a primary refused its workers refuse as well; they are the ones who count.
   hub.on("reload", ({ result }) => result === "failure" && crew.apply());
   const readiness = { ...own, storeAnswered: () => own.storeAnswered() && crew.isComplete() };
-  const registry = new Registry();
+  const registry = primaryRegistry();
   const host = { settings: config.store, store, routes: () => config.routes, draining: own.draining, log };
   const scrape = observeHost(registry, host, async () => {
     return `${await crew.metrics.scrape()}\n${await registry.metrics()}`;

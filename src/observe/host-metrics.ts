@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Registry } from "prom-client";
+import { Registry } from "prom-client";
 import type { StoreConfig } from "../config/config.js";
 import type { Route } from "../model.js";
 import { examineStore } from "../store/examine.js";
@@ -53,6 +53,23 @@ export function observeHost(
     await Promise.all([doubts.refresh(), findings.refresh()]);
     return scrape();
   };
+}
+
+/**
+ * Where there are workers, of their primary. prom-client leaves out when they began, since that cannot be added up; what
+ * alerts want to know is how long the whole of them runs.
+ */
+export function primaryRegistry(): Registry {
+  const registry = new Registry();
+  const beganAtSeconds = Math.round(performance.timeOrigin / 1000);
+  register(registry, {
+    name: "process_start_time_seconds",
+    help: "Start time of the process since unix epoch in seconds.",
+    type: "gauge",
+    labels: [],
+    samples: () => [{ labels: {}, value: beganAtSeconds }],
+  });
+  return registry;
 }
 
 export function hostFamilies(sources: HostSources): Family[] {
