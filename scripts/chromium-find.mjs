@@ -21,6 +21,8 @@ import { pathToFileURL } from "node:url";
 import { cacheDir } from "./pinned-file.mjs";
 
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+/** What pages are drawn with where the machine has no fonts of its own. */
+const fonts = ["fonts-inter", "fonts-dejavu-core"];
 const home = join(cacheDir, "chromium");
 const program = join(home, "chromium");
 
@@ -61,7 +63,7 @@ function unpack() {
   const folder = mkdtempSync(join(home, "new-"));
   try {
     const options = packageLists();
-    const plan = apt([...options, "install", "--simulate", "--no-install-recommends", "chromium", "fonts-dejavu-core"]);
+    const plan = apt([...options, "install", "--simulate", "--no-install-recommends", "chromium", ...fonts]);
     const wanted = [...plan.matchAll(/^Inst (\S+)/gm)].map(([, name]) => name);
     if (!wanted.includes("chromium")) throw new Error("apt-get would not install it");
     mkdirSync(join(folder, "deb"));
@@ -96,7 +98,7 @@ function packageLists() {
   return own;
 }
 
-/** Those unpacked, and those the machine has. */
+/** Those unpacked, and those the machine has; what pages mean by the usual names. */
 function fontList() {
   const folders = [join(home, "root/usr/share/fonts"), "/usr/share/fonts"].filter((each) =>
     statSync(each, { throwIfNoEntry: false }),
@@ -105,6 +107,10 @@ function fontList() {
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
 ${folders.map((folder) => `  <dir>${folder}</dir>`).join("\n")}
+  <alias><family>system-ui</family><prefer><family>Inter</family><family>DejaVu Sans</family></prefer></alias>
+  <alias><family>sans-serif</family><prefer><family>Inter</family><family>DejaVu Sans</family></prefer></alias>
+  <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
+  <alias><family>ui-monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
   <cachedir>${join(home, "font-cache")}</cachedir>
 </fontconfig>
 `;

@@ -47,7 +47,7 @@ export interface Events {
   };
   /** An upstream call of either lane is over. */
   upstream: { readonly route: string; readonly durationMs: number };
-  flightBegun: { readonly route: string };
+  flightBegun: { readonly route: string; readonly key?: string };
   flightEnded: { readonly route: string };
   waiting: { readonly route: string };
   waited: { readonly route: string; readonly durationMs: number };

@@ -3,7 +3,7 @@ import type { RecordView } from "../store/record-store.js";
 /** Something that happened to a record, as a process saw it (`observe/recent.ts`). */
 export interface Seen {
   readonly atMs: number;
-  readonly kind: "request" | "inDoubt" | "leaseLost" | "audit";
+  readonly kind: "dispatched" | "request" | "inDoubt" | "leaseLost" | "audit";
   readonly durationMs?: number;
   readonly cause?: string;
 }
@@ -82,4 +82,10 @@ function seenEvent({ atMs, kind, ...details }: Seen): TimelineEvent {
   return { at: new Date(atMs).toISOString(), source: "seen", kind: names[kind], ...rest, ...begun };
 }
 
-const names = { request: "request", inDoubt: "in_doubt", leaseLost: "lease_lost", audit: "audit" } as const;
+const names = {
+  dispatched: "dispatched",
+  request: "request",
+  inDoubt: "in_doubt",
+  leaseLost: "lease_lost",
+  audit: "audit",
+} as const;

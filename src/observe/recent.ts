@@ -12,6 +12,8 @@ export type Sighting = { readonly atMs: number } & (
       readonly code: ProblemCode | undefined;
       readonly hungUp: boolean;
     }
+  /** The upstream is called, for the request itself or to ask what became of an earlier one. */
+  | { readonly kind: "dispatched" }
   | { readonly kind: "inDoubt"; readonly cause: DoubtCause }
   | { readonly kind: "leaseLost" }
   | {
@@ -55,6 +57,9 @@ export class Recent {
     hub.on("request", ({ key, result, method, status, durationMs, code, hungUp }) => {
       if (key === undefined) return;
       this.#add(key, { kind: "request", atMs: Date.now(), result, method, status, durationMs, code, hungUp });
+    });
+    hub.on("flightBegun", ({ key }) => {
+      if (key !== undefined) this.#add(key, { kind: "dispatched", atMs: Date.now() });
     });
     hub.on("inDoubt", ({ key, cause }) => this.#add(key, { kind: "inDoubt", atMs: Date.now(), cause }));
     hub.on("leaseLost", ({ key }) => this.#add(key, { kind: "leaseLost", atMs: Date.now() }));

@@ -13,13 +13,13 @@ export function askResolve(seen, onDecided, onStale) {
   const missed = choice("not-done", "It did not happen, and never will", "The next request with the key is sent on.");
   const status = el("input", { type: "number", min: "200", max: "599", value: "201", inputmode: "numeric" });
   const headers = el("textarea", { rows: "2", spellcheck: "false" }, "Content-Type: application/json");
-  const body = el("textarea", { rows: "4", spellcheck: "false" });
+  const body = el("textarea", { rows: "3", spellcheck: "false" });
   const response = el(
     "div",
-    { class: "stack" },
+    { class: "response" },
     field("Status", status),
-    field("Headers", headers, "One a line, as Name: value."),
-    field("Body", body, "Byte for byte, as UTF-8."),
+    field("Headers, one a line", headers),
+    field("Body", body, "As it is, in UTF-8."),
   );
   const outcome = () => (happened.input.checked ? "done" : missed.input.checked ? "not-done" : null);
   const setOutcome = () => {
@@ -101,7 +101,7 @@ function ask({ seen, title, lead, parts, button, tone, send, onDecided, onStale 
     el("p", {}, lead),
     el(
       "p",
-      { class: "seen" },
+      { class: "as-seen" },
       `You see it ${states[record.state] ?? record.state} for ${since}, after ${record.attempts === 1 ? "1 attempt" : `${record.attempts} attempts`}. Should it have changed since, nothing is written.`,
     ),
     ...parts,

@@ -14,19 +14,20 @@ const shownAtMost = 100;
 /** What nobody can know, the oldest first. */
 export function openDoubts({ at, figures }) {
   const number = el("span", { class: "number", "data-figure": "in-doubt" }, "…");
-  const figure = el("p", { class: "figure in-doubt" }, el("span", { class: "label" }, "In doubt"), number);
+  const oldest = el("span", { class: "meaning" });
+  const figure = el("p", { class: "figure in-doubt" }, el("span", { class: "label" }, "In doubt"), number, oldest);
   figures.append(figure);
   const note = el("p", { class: "note" });
   const body = el("tbody");
   const head = el(
     "tr",
     {},
-    th("Since"),
+    th("Record"),
+    th("In doubt for"),
     th("Cause"),
     th("Route"),
-    th("Attempts", { class: "number" }),
-    th("Record"),
-    th("Kept for"),
+    th("Attempts", { class: "number roomy" }),
+    th("Kept for", { class: "roomy" }),
   );
   const table = wide("Records in doubt", el("table", {}, el("thead", {}, head), body));
   table.hidden = true;
@@ -40,6 +41,7 @@ export function openDoubts({ at, figures }) {
     const many = `${count(records.length)}${isWhole ? "" : " or more"}`;
     setText(number, many);
     figure.classList.toggle("some", records.length > 0);
+    setText(oldest, records.length === 0 ? "nothing to decide" : `the oldest for ${ageOf(records[0], Date.now())}`);
     setText(note, noteOn(records.length, isWhole));
     table.hidden = records.length === 0;
     show(body, rows, records.slice(0, shownAtMost));
@@ -47,6 +49,10 @@ export function openDoubts({ at, figures }) {
       tell(`${many} in doubt, ${count(records.length - known)} more than before.`);
     known = records.length;
   }, everyMs);
+}
+
+function ageOf({ updatedAt }, nowMs) {
+  return span(Math.max(0, nowMs - Date.parse(updatedAt)));
 }
 
 function noteOn(number, isWhole) {
@@ -96,14 +102,15 @@ function makeRow({ id }) {
   const since = el("time");
   const cause = el("td");
   const route = el("td");
-  const attempts = el("td", { class: "number" });
-  const kept = el("td");
+  const attempts = el("td", { class: "number roomy" });
+  const kept = el("td", { class: "roomy" });
   const link = el("a", { href: `#/records/${id}`, class: "id" }, shortId(id));
-  const row = el("tr", {}, el("td", {}, since), cause, route, attempts, el("td", {}, link), kept);
+  const name = el("th", { scope: "row" }, link);
+  const row = el("tr", {}, name, el("td", {}, since), cause, route, attempts, kept);
   return {
     row,
     set(record, nowMs) {
-      setText(since, span(nowMs - Date.parse(record.updatedAt)));
+      setText(since, ageOf(record, nowMs));
       since.setAttribute("datetime", record.updatedAt);
       since.title = exactMoment(record.updatedAt);
       const text = `${record.cause}: ${causes[record.cause] ?? ""}`;

@@ -26,8 +26,17 @@ export function moment(iso) {
 }
 
 export function exactMoment(iso) {
+  return `${day.format(new Date(iso))}, ${exactTime(iso)}`;
+}
+
+/** For rows of things that follow one another closely. The day only where it is not today's. */
+export function rowMoment(iso) {
+  return new Date(iso).toDateString() === new Date().toDateString() ? exactTime(iso) : exactMoment(iso);
+}
+
+function exactTime(iso) {
   const date = new Date(iso);
-  return `${day.format(date)}, ${clock.format(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+  return `${clock.format(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
 const whole = new Intl.NumberFormat("en-GB");

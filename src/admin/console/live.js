@@ -8,23 +8,26 @@ const everyMs = 2_000;
 /** Rates are those of the last seconds, so that they can be read while they change. */
 const window = 5;
 const chartSamples = 90;
+const leastSteps = 15;
 
 /** The figures on top, and the two tables: how requests end, and on which route. */
 export function openLive({ figures, traffic }) {
-  const total = figure("Requests a second", "rate");
-  const inFlight = figure("In flight now", "in-flight");
-  const waiting = figure("Waiting now", "waiting");
+  const total = figure("Requests per second", "rate", "over the last seconds");
+  const inFlight = figure("In flight now", "in-flight", "an upstream works on them");
+  const waiting = figure("Waiting now", "waiting", "for another one's result");
   const chart = openChart();
   total.box.append(chart.image);
   figures.append(total.box, inFlight.box, waiting.box);
-  const byResult = openTable("How requests end", "Result", { withMeaning: true });
-  const byRoute = openTable("Routes", "Route", {});
+  const byResult = openTable("How requests end", "Result", Object.keys(results));
+  const byRoute = openTable("Traffic by route", "Route");
+  const unseen = el("p", { class: "note" });
+  byResult.section.append(unseen);
   traffic.append(byResult.section, byRoute.section);
   const samples = [];
 
-  const turn = repeat(async (signal) => {
+  return repeat(async (signal) => {
     const { data } = await call("GET", "v1/live", { signal });
-    const sample = { atMs: performance.now(), at: data.at, ...sumUp(data.routes) };
+    const sample = { at: data.at, ...sumUp(data.routes) };
     // Asked sooner than it was counted again.
     if (samples.at(-1)?.at === sample.at) return;
     samples.push(sample);
@@ -34,15 +37,17 @@ export function openLive({ figures, traffic }) {
     inFlight.set(count(sample.inFlight));
     waiting.set(count(sample.waiting));
     chart.draw(samples);
-    for (const name of Object.keys(results)) {
+    const never = [];
+    for (const [name, meaning] of Object.entries(results)) {
       const now = sample.results[name] ?? 0;
-      byResult.row(name, results[name]).set(now, rateOf(now, before.results[name] ?? 0, sample, before));
+      if (now === 0 && !byResult.has(name)) never.push(name);
+      else byResult.row(name, meaning).set(now, rateOf(now, before.results[name] ?? 0, sample, before));
     }
+    setText(unseen, never.length === 0 ? "" : `None so far: ${never.join(", ")}.`);
     for (const [name, now] of Object.entries(sample.routes)) {
       byRoute.row(name).set(now, rateOf(now, before.routes[name] ?? 0, sample, before));
     }
   }, everyMs);
-  return turn;
 }
 
 const noRoute = "(no route)";
@@ -69,17 +74,23 @@ function rateOf(now, then, sample, before) {
   return seconds > 0 ? Math.max(0, now - then) / seconds : 0;
 }
 
-function figure(label, name) {
+function figure(label, name, meaning) {
   const number = el("span", { class: "number", "data-figure": name }, "…");
   return {
-    box: el("p", { class: `figure ${name}` }, el("span", { class: "label" }, label), number),
+    box: el(
+      "p",
+      { class: `figure ${name}` },
+      el("span", { class: "label" }, label),
+      number,
+      el("span", { class: "meaning" }, meaning),
+    ),
     set: (text) => setText(number, text),
   };
 }
 
-function openTable(title, what, { withMeaning = false }) {
+function openTable(title, what, order = []) {
   const body = el("tbody");
-  const head = el("tr", {}, th(what), th("a second", { class: "number" }), th("since the start", { class: "number" }));
+  const head = el("tr", {}, th(what), th("per second", { class: "number" }), th("total", { class: "number" }));
   const rows = new Map();
   const id = `table-${what.toLowerCase()}`;
   return {
@@ -89,15 +100,24 @@ function openTable(title, what, { withMeaning = false }) {
       el("h2", { id }, title),
       wide(title, el("table", {}, el("thead", {}, head), body)),
     ),
+    has: (name) => rows.has(name),
     row(name, meaning) {
       const known = rows.get(name);
       if (known !== undefined) return known;
       const now = el("td", { class: "number", "data-rate": name });
       const all = el("td", { class: "number", "data-count": name });
-      const label = el("th", { scope: "row" }, name, withMeaning ? el("span", { class: "meaning" }, meaning) : null);
+      const label = el(
+        "th",
+        { scope: "row" },
+        el("span", {}, name),
+        meaning === undefined ? null : el("span", { class: "meaning" }, meaning),
+      );
       const row = el("tr", {}, label, now, all);
-      body.append(row);
+      // In the order they were named in, whichever is seen first.
+      const next = order.slice(order.indexOf(name) + 1).find((later) => rows.has(later));
+      body.insertBefore(row, next === undefined ? null : rows.get(next).row);
       const made = {
+        row,
         set(number, perSecond) {
           setText(now, rate(perSecond));
           setText(all, count(number));
@@ -128,12 +148,17 @@ function openChart() {
       const rates = samples.slice(1).map((sample, at) => rateOf(sample.total, samples[at].total, sample, samples[at]));
       if (rates.length < 2) return;
       const top = Math.max(1, ...rates);
-      const x = (at) => width - ((rates.length - 1 - at) * width) / (chartSamples - 2);
+      // It grows from the left for half a minute, and is pushed along from then on.
+      const steps = Math.max(leastSteps, rates.length - 1);
+      const x = (at) => (at * width) / steps;
       const points = rates.map(
         (value, at) => `${x(at).toFixed(1)},${(height - 2 - (value / top) * (height - 6)).toFixed(1)}`,
       );
       line.setAttribute("d", `M${points.join("L")}`);
-      area.setAttribute("d", `M${x(0).toFixed(1)},${height}L${points.join("L")}L${width},${height}Z`);
+      area.setAttribute(
+        "d",
+        `M${x(0).toFixed(1)},${height}L${points.join("L")}L${x(rates.length - 1).toFixed(1)},${height}Z`,
+      );
     },
   };
 }

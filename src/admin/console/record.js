@@ -22,6 +22,8 @@ export function openRecord(at, id) {
         orNothing(call("GET", `v1/records/${id}/timeline`)),
       ]);
       body.replaceChildren(...partsOf(id, record, timeline?.data, look));
+      // What had the focus may be gone with the state it belonged to.
+      if (document.activeElement === document.body) heading.focus();
     } catch (error) {
       body.replaceChildren(el("p", { class: "trouble", role: "alert" }, error.message));
     }

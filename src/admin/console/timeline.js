@@ -1,5 +1,5 @@
 import { el } from "./dom.js";
-import { count, exactMoment } from "./format.js";
+import { count, exactMoment, rowMoment } from "./format.js";
 import { causes, decided, results } from "./words.js";
 
 /** What the store knows and what the gateway's processes have seen, oldest first. */
@@ -24,7 +24,7 @@ function entry(event) {
   return el(
     "li",
     { class: `${tone} ${event.source}` },
-    el("time", { datetime: event.at }, exactMoment(event.at)),
+    el("time", { datetime: event.at, title: exactMoment(event.at) }, rowMoment(event.at)),
     el("div", {}, el("strong", {}, title), detail === "" ? null : el("span", { class: "meaning" }, detail)),
   );
 }
@@ -32,7 +32,9 @@ function entry(event) {
 function words(event) {
   switch (event.kind) {
     case "claimed":
-      return { title: "Claimed", detail: "the first request with this key; sent on to the upstream", tone: "" };
+      return { title: "Claimed", detail: "the key was free, and a request took it", tone: "" };
+    case "dispatched":
+      return { title: "Dispatched", detail: "the upstream is called", tone: "" };
     case "taken_over":
       return { title: "Taken over", detail: `attempt ${count(event.attempts)} runs`, tone: "" };
     case "stored":
