@@ -25,7 +25,9 @@ export async function openPeers(only) {
     if (only.length > 0 && !only.includes(name)) return;
     peers.push({ name, kind, ...(await open()) });
   };
-  await add("http-proxy", "plain", () => httpProxy(upstream));
+  await add("http-proxy", "plain", () => script("http-proxy", upstream));
+  await add("bare undici", "plain", () => script("bare-undici", upstream));
+  await add("bare node", "plain", () => script("bare-node", upstream));
   const onRedis = () => gateway(upstream, `{ type: redis, url: "redis://127.0.0.1:${redisPort}" }`);
   const onDisk = () => gateway(upstream, `{ type: embedded, path: ${mkdtempSync(join(tmpdir(), "bench-"))} }`);
   await add("first, redis", "first", onRedis);
@@ -38,10 +40,10 @@ export async function openPeers(only) {
   return peers;
 }
 
-async function httpProxy(upstream) {
+async function script(name, upstream) {
   const port = await freePort();
   const env = { PORT: String(port), UPSTREAM: upstream, NODE_ENV: "production" };
-  const child = await start(process.execPath, [here("peers/http-proxy.mjs")], { port, env });
+  const child = await start(process.execPath, [here(`peers/${name}.mjs`)], { port, env });
   return { port, pid: child.pid };
 }
 

@@ -7,6 +7,7 @@ import { type Built, defaultConfig, type Loaded, loadConfig } from "../config/lo
 import { type Overrides, parseOverrides } from "../config/overrides.js";
 import type { Gateway } from "../gateway.js";
 import { openLog } from "../observe/log.js";
+import { keepRequestsYoung } from "./heap.js";
 import type { Io } from "./io.js";
 import { Reloader } from "./reload.js";
 
@@ -29,6 +30,7 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
     io.stderr.write(`serve: ${parsed.message}\n\n${usage}`);
     return 2;
   }
+  keepRequestsYoung();
   const { file, overrides } = parsed;
   const load = () => loadConfig(file ?? "", io.env, { cwd: io.cwd, overrides });
   const loaded = file === undefined ? undefined : load();

@@ -140,8 +140,13 @@ function isWaitingToSend(request: IncomingMessage): boolean {
 function sendWhole(response: ServerResponse, stored: StoredResponse, headers: string[]): void {
   writeHead(response, stored.status, stored.reason, headers);
   addTrailers(response, stored.trailers);
-  response.end(stored.body);
+  const { body } = stored;
+  // Head and body in one string are one plain write; octets beside the head are gathered and written apart.
+  if (body.length > 0 && body.length <= maxJoinedBytes) response.end(body.toString("latin1"), "latin1");
+  else response.end(body);
 }
+
+const maxJoinedBytes = 16 * 1024;
 
 /**
  * Passes a response on while it arrives. When the reader leaves, `cut` ends the call; `drain` reads an answer to its end

@@ -1,5 +1,6 @@
 import { Redis, type RedisOptions } from "ioredis";
 import type { RedisConfig } from "../../config/config.js";
+import { leanScript } from "./lean-script.js";
 import { loadScripts, type RecordScripts } from "./scripts.js";
 
 export type RecordRedis = Redis & RecordScripts;
@@ -100,7 +101,10 @@ export async function connectRedis(
   hooks: ConnectionHooks,
   startTimeoutMs: number,
 ): Promise<Connection> {
-  const client = new Redis(redisOptions(config)) as RecordRedis;
+  const options = redisOptions(config);
+  const client = new Redis(options) as RecordRedis;
+  client.claimBuffer = leanScript(client, options.scripts.claim, null);
+  client.complete = leanScript(client, options.scripts.complete, "utf8");
   const place = placeOf(config);
   try {
     await firstReady(client, place, startTimeoutMs);
