@@ -1,12 +1,16 @@
 /**
  * `npm run test:alerts`: the rules of helm/files/alerts.yaml by promtool, with their unit tests; that every alert has a case
- * in which it fires, one in which it does not, and a runbook; that Prometheus can read every expression of the dashboard.
+ * in which it fires, one in which it does not, and a runbook; that Prometheus can read every expression of the dashboard; that
+ * a running gateway tells all that they speak of.
  */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { skipOrFail } from "../../scripts/pinned-file.mjs";
@@ -97,6 +101,12 @@ const checks = {
     );
     assert.deepEqual([...used].sort(), variables.sort());
   },
+  "promtool accepts what a gateway tells, and it tells all that is spoken of": async () => {
+    const text = await scrapeGateway();
+    assert.deepEqual(missingIn(text), []);
+    const { status, stdout, stderr } = spawnSync(promtool, ["check", "metrics"], { input: text, encoding: "utf8" });
+    assert.equal(status, 0, stdout + stderr);
+  },
   "a metric or a label that is not there is found": () => {
     const all = new Set(
       expressions().flatMap(({ expr }) => metricsIn(expr).map(({ name }) => name.replace(/_(bucket|sum|count)$/, ""))),
@@ -115,7 +125,7 @@ const checks = {
 let failed = 0;
 for (const [title, check] of Object.entries(checks)) {
   try {
-    check();
+    await check();
     process.stdout.write(`ok - ${title}\n`);
   } catch (error) {
     failed += 1;
@@ -124,6 +134,46 @@ for (const [title, check] of Object.entries(checks)) {
 }
 process.stdout.write(failed === 0 ? "test:alerts: all well\n" : `test:alerts: ${failed} failed\n`);
 process.exit(failed === 0 ? 0 : 1);
+
+/** What a gateway's /metrics says after one request that failed. */
+async function scrapeGateway() {
+  const folder = mkdtempSync(join(tmpdir(), "alerts-"));
+  const [port, adminPort] = [await freePort(), await freePort()];
+  const config = {
+    server: { host: "127.0.0.1", port },
+    admin: { port: adminPort },
+    store: { type: "embedded", path: join(folder, "data") },
+    routes: [{ name: "pay", match: { path: "/pay" }, upstream: { url: "http://127.0.0.1:9" }, idempotency: {} }],
+  };
+  // JSON is YAML.
+  writeFileSync(join(folder, "gateway.yaml"), JSON.stringify(config));
+  const args = [path("dist/main.js"), "serve", "--config", join(folder, "gateway.yaml")];
+  const gateway = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"] });
+  const ended = new Promise((resolve) => gateway.on("exit", resolve));
+  const admin = `http://127.0.0.1:${adminPort}`;
+  try {
+    const isReady = () =>
+      fetch(`${admin}/readyz`)
+        .then(({ status }) => status === 200)
+        .catch(() => false);
+    for (let look = 0; look < 300 && !(await isReady()); look++) await pause(100);
+    await fetch(`http://127.0.0.1:${port}/pay`, { method: "POST", headers: { "idempotency-key": "a" }, body: "x" });
+    return await (await fetch(`${admin}/metrics`)).text();
+  } finally {
+    gateway.kill("SIGKILL");
+    await ended;
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
 
 function runPromtool(...args) {
   const { status, stdout, stderr } = spawnSync(promtool, args, { encoding: "utf8", timeout: 60_000 });
