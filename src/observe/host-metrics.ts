@@ -79,7 +79,7 @@ export function hostFamilies(sources: HostSources): Family[] {
     facts("draining", "1 while this gateway drains before it ends.", [], () => [[{}, sources.draining() ? 1 : 0]]),
     facts(
       "in_doubt_records",
-      "Records of the whole store that are in doubt, counted at most every 30 s. Far above 10000 open records it is a lower bound.",
+      "Records of the whole store that are in doubt, counted at most every 30 s. From some 10000 on it is a lower bound.",
       ["route"],
       () => doubtsOf(sources, ({ records }) => records),
     ),

@@ -2,10 +2,10 @@ import type { DoubtCount } from "../record-store.js";
 import type { RecordRedis } from "./connect.js";
 import type { KeyNames } from "./keys.js";
 
-/** Of each of the 256 tags: some 50 000 records in all. */
-const mostPerTag = 200;
-/** Asked for at once: the server answers nobody else in between. */
-const tagsAtOnce = 16;
+/** Of each of the 256 tags: some 12 000 records in all. */
+const mostPerTag = 50;
+/** Asked for at once: the server answers nobody else in between, some milliseconds at most. */
+const tagsAtOnce = 4;
 
 /** What is in doubt is open, and what is open is in the index of its tag: nothing else is looked at. */
 export async function countDoubts(
