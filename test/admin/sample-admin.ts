@@ -31,7 +31,11 @@ export interface SampleAdmin {
   config: Config;
 }
 
-export function sampleAdmin(changes: Partial<Config> = {}, wrap = (store: RecordStore) => store): SampleAdmin {
+export function sampleAdmin(
+  changes: Partial<Config> = {},
+  wrap = (store: RecordStore) => store,
+  metrics = { scrape: async () => "sample_total 1\n" },
+): SampleAdmin {
   const hub = new EventHub();
   const store = new MemoryStore();
   const audits: Events["audit"][] = [];
@@ -43,7 +47,7 @@ export function sampleAdmin(changes: Partial<Config> = {}, wrap = (store: Record
     config: () => sample.config,
     store: wrap(store),
     hub,
-    metrics: { scrape: async () => "sample_total 1\n", contentType: "text/plain; version=0.0.4; charset=utf-8" },
+    metrics: { ...metrics, contentType: "text/plain; version=0.0.4; charset=utf-8" },
     readiness: {
       storeAnswered: () => ready.storeAnswered,
       storeUp: () => ready.storeUp,

@@ -70,10 +70,51 @@ t.test("the routes in force are shown with their upstreams, without a secret, an
   t.strictSame((await sample.app.inject("/v1/routes")).json(), { routes: [] });
 });
 
-t.test("the front page names the endpoints", async (t) => {
-  const answer = await sampleAdmin().app.inject("/");
-  t.equal(answer.statusCode, 200);
-  for (const path of ["/healthz", "/readyz", "/metrics", "/v1/routes", "/v1/records"]) t.match(answer.body, path);
+t.test("the front page is the console, and names the endpoints; whoever wants plain text gets a list", async (t) => {
+  const { app } = sampleAdmin();
+  const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+  for (const accept of [undefined, "*/*", browser, "text/plain"]) {
+    const answer = await app.inject({ url: "/", headers: accept === undefined ? {} : { accept } });
+    t.equal(answer.statusCode, 200);
+    t.match(answer.headers["content-type"], accept === "text/plain" ? "text/plain" : "text/html");
+    t.equal(answer.headers.vary, "Accept");
+    t.equal(answer.headers["cache-control"], "no-store");
+    for (const path of ["/healthz", "/readyz", "/metrics", "/v1/routes", "/v1/records"]) t.match(answer.body, path);
+  }
+});
+
+t.test("the console loads nothing that this port does not serve, and runs nothing but its own files", async (t) => {
+  const { app } = sampleAdmin();
+  const page = await app.inject("/");
+  const policy = String(page.headers["content-security-policy"]).split("; ");
+  for (const part of ["default-src 'none'", "script-src 'self'", "form-action 'none'", "frame-ancestors 'none'"]) {
+    t.ok(policy.includes(part), part);
+  }
+  t.notMatch(page.headers["content-security-policy"], /unsafe|https?:|data:|\*/);
+  t.equal(page.headers["referrer-policy"], "no-referrer");
+  t.equal(page.headers["cross-origin-resource-policy"], "same-origin");
+  const named = [...page.body.matchAll(/(?:src|href)="(console\/[^"]+)"/g)].map(([, path]) => path as string);
+  t.ok(named.length >= 3);
+  const seen = new Set<string>();
+  for (const path of named) {
+    if (seen.has(path)) continue;
+    seen.add(path);
+    const answer = await app.inject(`/${path}`);
+    t.equal(answer.statusCode, 200, path);
+    t.equal(answer.headers["x-content-type-options"], "nosniff");
+    t.notMatch(
+      answer.body,
+      /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|https?:\/\/(?!www\.w3\.org)/,
+      path,
+    );
+    for (const [, next] of answer.body.matchAll(/from "\.\/([^"]+)"/g)) named.push(`console/${next}`);
+    const again = await app.inject({ url: `/${path}`, headers: { "if-none-match": String(answer.headers.etag) } });
+    t.equal(again.statusCode, 304);
+  }
+  t.ok(seen.size >= 12, "the modules are followed");
+  for (const path of ["console/../server.js", "console/%2e%2e/server.js", "console/index.html", "console/app.ts"]) {
+    t.equal((await app.inject(`/${path}`)).statusCode, 404, path);
+  }
 });
 
 t.test("every error is a problem document", async (t) => {
@@ -146,11 +187,21 @@ t.test("a fault of our own says nothing of itself to the client, and all to the 
   t.match(faults, [{ what: "the admin port failed", error: { message: "secret internals" } }]);
 });
 
-t.test("with a token set, everything but health and metrics needs it", async (t) => {
+t.test("with a token set, everything but health, metrics and the console's own files needs it", async (t) => {
   const { app, store } = sampleAdmin(withToken);
   const id = await seed(store, "completed");
   for (const url of ["/healthz", "/readyz", "/metrics"]) t.equal((await app.inject(url)).statusCode, 200, url);
-  const guarded = ["/", "/v1/routes", "/v1/records", `/v1/records/${id}`, "/nowhere", "/healthz/../v1/routes"];
+  const guarded = [
+    "/",
+    "/v1/live",
+    "/v1/routes",
+    `/v1/records/${id}/timeline`,
+    "/console/nothing.js",
+    "/v1/records",
+    `/v1/records/${id}`,
+    "/nowhere",
+    "/healthz/../v1/routes",
+  ];
   const wrong = [
     undefined,
     "",
@@ -172,6 +223,15 @@ t.test("with a token set, everything but health and metrics needs it", async (t)
   }
   const refused = await app.inject({ method: "DELETE", url: `/v1/records/${id}` });
   t.equal(refused.statusCode, 401);
+  // A browser that follows a link cannot send it: it gets the page, which has nothing in it, and asks.
+  const html = { accept: "text/html" };
+  const page = await app.inject({ url: "/", headers: html });
+  t.equal(page.statusCode, 200);
+  t.notMatch(page.body, token);
+  t.equal(page.body, (await sampleAdmin().app.inject("/")).body, "the same for everybody");
+  t.equal((await app.inject("/console/app.js")).statusCode, 200);
+  t.equal((await app.inject({ url: "/v1/records", headers: html })).statusCode, 401, "only the page");
+  t.equal((await app.inject({ url: "/", headers: { authorization: `Bearer ${token}` } })).statusCode, 200);
   for (const scheme of ["Bearer", "bearer"]) {
     const answer = await app.inject({ url: `/v1/records/${id}`, headers: { authorization: `${scheme} ${token}` } });
     t.equal(answer.statusCode, 200, "the record is still there");

@@ -23,9 +23,14 @@ export async function takePictures(browser) {
     const dark = await browser.open(gateway.admin, { size: sizes.wide, scheme: "dark" });
     const phone = await browser.open(gateway.admin, { size: sizes.phone });
     await light.waitForTimeout(trafficMs);
+    // Something to see in flight, and waiting, at the very moment.
+    const hanging = [gateway.send("order-4713", "hang"), gateway.send("order-4713", "hang")];
+    await light.locator('[data-figure="waiting"]').filter({ hasText: "1" }).waitFor();
+    await dark.locator('[data-figure="waiting"]').filter({ hasText: "1" }).waitFor();
     await light.screenshot({ path: `${folder}console-overview.png` });
     await dark.screenshot({ path: `${folder}console-overview-dark.png` });
     await phone.screenshot({ path: `${folder}console-phone.png` });
+    await Promise.all(hanging);
     const { id } = await gateway.recordOf("order-4711");
     await light.goto(`${gateway.admin}#/records/${id}`);
     await light.locator(".timeline").waitFor();
@@ -45,7 +50,7 @@ export async function takePictures(browser) {
 }
 
 function routes(url) {
-  const upstream = { url, timeout: "2s" };
+  const upstream = { url, timeout: "8s" };
   return [
     { name: "create-payment", match: { path: "/v1/payments" }, upstream, idempotency: {} },
     { name: "refund", match: { path: "/v1/refunds" }, upstream, idempotency: {} },

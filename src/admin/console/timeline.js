@@ -70,9 +70,12 @@ const titles = {
 
 function requestWords({ result, method, status, durationMs, code, hungUp }) {
   const title = `${titles[result] ?? "Refused"}: ${status}${code === undefined ? "" : ` ${code}`}`;
-  const took = `${method}, ${results[result] ?? result}, after ${durationMs < 1000 ? `${durationMs} ms` : `${(durationMs / 1000).toFixed(1)} s`}`;
+  const took = durationMs < 1000 ? `${durationMs} ms` : `${(durationMs / 1000).toFixed(1)} s`;
+  // A problem's code says more than the class it is counted in.
+  const meaning = code === undefined ? `${results[result] ?? result}, ` : "";
+  const told = `${method}, ${meaning}after ${took}`;
   const isBad = result === "error" || result === "outcome_unknown";
-  return { title, detail: hungUp ? `${took}; the client had hung up` : took, tone: isBad ? "doubt" : "" };
+  return { title, detail: hungUp ? `${told}; the client had hung up` : told, tone: isBad ? "doubt" : "" };
 }
 
 function capital(text) {
