@@ -38,8 +38,8 @@ const untraced = Object.fromEntries(
     .map((name) => [name, ""]),
 );
 
-async function start(t: Test, env: Record<string, string>, folder?: string): Promise<Gateway> {
-  const gateway = await Gateway.prepare(t, settings, folder);
+async function start(t: Test, env: Record<string, string>, folder?: string, workers = 1): Promise<Gateway> {
+  const gateway = await Gateway.prepare(t, { ...settings, server: { workers } }, folder);
   const args = ["serve", "--config", gateway.configFile];
   gateway.process = new GatewayProcess(args, { cwd: gateway.folder, env: { ...untraced, ...env } });
   await gateway.ready();
@@ -182,14 +182,17 @@ t.test("what is streamed through, and what fails, is told as well", async (t) =>
   for (const octets of collector.raw) t.notMatch(octets.toString("latin1"), /secret/);
 });
 
-t.test("what is left at the end is sent before the process ends", async (t) => {
-  const collector = await Collector.start(t);
-  const gateway = await start(t, { ...to(collector), OTEL_BSP_SCHEDULE_DELAY: "600000" });
-  await post(`${gateway.url}/v1/pay/acct-9`, { key: "k" });
-  t.same(collector.spans, []);
-  t.equal((await gateway.stop()).code, 0);
-  t.same(collector.spans.map(({ name }) => name).sort(), ["POST", "POST /v1/pay/:account", "claim", "complete"]);
-});
+for (const workers of [1, 2]) {
+  t.test(`what is left at the end is sent before ${workers} worker(s) end`, async (t) => {
+    const collector = await Collector.start(t);
+    const env = { ...to(collector), OTEL_BSP_SCHEDULE_DELAY: "600000" };
+    const gateway = await start(t, env, undefined, workers);
+    await post(`${gateway.url}/v1/pay/acct-9`, { key: "k" });
+    t.same(collector.spans, []);
+    t.equal((await gateway.stop()).code, 0);
+    t.same(collector.spans.map(({ name }) => name).sort(), ["POST", "POST /v1/pay/:account", "claim", "complete"]);
+  });
+}
 
 t.test("a collector that is away, or silent, harms nobody and is told of once", async (t) => {
   const silent = await Collector.start(t, true);
