@@ -90,6 +90,8 @@ class Workers implements Crew {
   readonly #ready = new Set<Worker>();
   #isDraining = false;
   #nextQuestion = 1;
+  /** Questions that are not answered yet, and what to do with the answer. */
+  readonly #asked = new Map<number, (report?: Sightings) => void>();
 
   constructor(
     private readonly config: Config,
@@ -123,12 +125,11 @@ class Workers implements Crew {
     return new Promise((resolve) => {
       const end = (report?: Sightings) => {
         clearTimeout(timer);
-        worker.off("message", hear);
+        this.#asked.delete(question);
         resolve(report);
       };
-      const hear = (message: Partial<Report>) => message.question === question && end(message.report);
       const timer = setTimeout(end, reportMs);
-      worker.on("message", hear);
+      this.#asked.set(question, end);
       worker.send({ question, prefix } satisfies Question, (error) => error !== null && end());
     });
   }
@@ -164,7 +165,8 @@ class Workers implements Crew {
       worker.on("listening", (address) => {
         port = address.port;
       });
-      worker.on("message", (message: { ready?: boolean }) => {
+      worker.on("message", (message: { ready?: boolean } & Partial<Report>) => {
+        if (message.question !== undefined) this.#asked.get(message.question)?.(message.report);
         if (message.ready !== true) return;
         this.#ready.add(worker);
         resolve(port);

@@ -40,6 +40,9 @@ interface Slot {
 
 /** A few MiB at most, whatever the traffic. */
 const maxSlots = 10_000;
+/** Of one record, to one who asks: a key that is repeated without end is no reason to send all of that. */
+const maxTold = 500;
+const maxWhoLength = 128;
 
 /**
  * The last things that happened to records, in this process's memory and nowhere else: the store keeps how a record
@@ -64,17 +67,18 @@ export class Recent {
     hub.on("inDoubt", ({ key, cause }) => this.#add(key, { kind: "inDoubt", atMs: Date.now(), cause }));
     hub.on("leaseLost", ({ key }) => this.#add(key, { kind: "leaseLost", atMs: Date.now() }));
     hub.on("audit", ({ key, who, action, result, reason }) =>
-      this.#add(key, { kind: "audit", atMs: Date.now(), who, action, result, reason }),
+      this.#add(key, { kind: "audit", atMs: Date.now(), who: who.slice(0, maxWhoLength), action, result, reason }),
     );
   }
 
-  /** Of all records whose ids begin with these 8 digits, oldest first. */
+  /** Of all records whose ids begin with these 8 digits, oldest first; the last of them where there are too many. */
   of(prefix: string): Sightings {
     const oldestFirst = [...this.#slots.slice(this.#next), ...this.#slots.slice(0, this.#next)];
-    return {
-      sinceMs: this.#slots.length < this.capacity ? this.#startedMs : oldestFirst[0]!.sighting.atMs,
-      seen: oldestFirst.filter(({ key }) => key === prefix).map(({ sighting }) => sighting),
-    };
+    const isWhole = this.#slots.length < this.capacity;
+    const seen = oldestFirst.filter(({ key }) => key === prefix).map(({ sighting }) => sighting);
+    const told = seen.slice(-maxTold);
+    const oldest = told.length < seen.length ? told[0]! : isWhole ? undefined : oldestFirst[0]!.sighting;
+    return { sinceMs: oldest?.atMs ?? this.#startedMs, seen: told };
   }
 
   #add(key: string, sighting: Sighting): void {

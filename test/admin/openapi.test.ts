@@ -112,7 +112,7 @@ async function cases(): Promise<Case[]> {
   add("/", "get", 401, guarded, { url: "/" });
   add("/", "get", 403, plain, { url: "/", headers: { host: "evil.example" } });
   const file = await plain.app.inject("/console/app.js");
-  for (const name of ["app.js", "style.css", "mark.svg"])
+  for (const name of ["app.js", "theme.css", "mark.svg"])
     add("/console/{file}", "get", 200, plain, { url: `/console/${name}` });
   add("/console/{file}", "get", 304, plain, {
     url: "/console/app.js",

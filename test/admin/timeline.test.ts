@@ -96,6 +96,15 @@ t.test("a process keeps the last things it saw, in their order, and says since w
   t.equal(seen.length, 3);
   t.equal(sinceMs, seen[0]?.atMs, "known since the oldest that is left");
   t.equal(recent.of("bbbbbbbb").seen.length, 1);
+
+  const busy = new Recent(hub);
+  for (let n = 0; n < 600; n++) hub.emit("request", request("cccccccc", n));
+  const told = busy.of("cccccccc");
+  t.equal(told.seen.length, 500, "of a key that is repeated without end, the last");
+  t.match(told.seen[0], { status: 100 });
+  t.equal(told.sinceMs, told.seen[0]?.atMs);
+  hub.emit("audit", { who: "x".repeat(10_000), action: "delete", key: "dddddddd", result: "forgotten" });
+  t.match(busy.of("dddddddd").seen, [{ who: "x".repeat(128) }]);
 });
 
 t.test("live counts are read out of the metrics, whatever a route is called", async (t) => {

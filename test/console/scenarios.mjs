@@ -408,6 +408,8 @@ export const scenarios = {
       await openRecord(page, gateway.admin, (await gateway.recordOf("by-many")).id);
       assert.equal(await page.locator(".timeline strong", { hasText: "Replayed: 201" }).count(), 8);
       await page.getByText("the 3 processes of this gateway have seen").waitFor();
+      await page.goto(`${gateway.admin}#/`);
+      await until("all are counted", async () => (await page.locator('[data-count="replayed"]').textContent()) === "8");
     } finally {
       await browser.closePages();
       await gateway.stop();

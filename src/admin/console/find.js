@@ -24,7 +24,7 @@ export function openFind(at) {
     ...Object.entries(states).map(([value, text]) => el("option", { value }, text)),
   );
   const status = el("p", { role: "status", class: "note" });
-  const results = el("div");
+  const results = el("section", { "aria-label": "Results", hidden: true });
   const setParts = () => {
     oneField.hidden = hasParts.checked;
     manyField.hidden = !hasParts.checked;
@@ -41,7 +41,7 @@ export function openFind(at) {
     Object.assign(last, { text, parts: hasParts.checked, state: state.value, results: null });
     if (text === "") return setText(status, "Give a key or an id.");
     setText(status, "Looking…");
-    results.replaceChildren();
+    results.hidden = true;
     try {
       last.results = await find(text, last);
       show();
@@ -52,13 +52,14 @@ export function openFind(at) {
   const show = () => {
     const { records, isWhole } = last.results;
     setText(status, foundText(records.length, isWhole));
-    results.replaceChildren(...(records.length === 0 ? [] : [tableOf(records)]));
+    results.hidden = records.length === 0;
+    results.replaceChildren(tableOf(records));
   };
   at.append(
+    viewHeading("Find a record"),
     el(
       "form",
       { class: "search", role: "search", "aria-label": "Records", onsubmit: search },
-      viewHeading("Find a record"),
       oneField,
       manyField,
       el("p", { class: "check" }, hasParts, el("label", { for: "has-parts" }, "The key is made of several values")),
