@@ -12,7 +12,7 @@ const safeMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 /**
  * Everything but the open paths and the console's own page and files, unknown paths too, needs the token. Where none is
  * set the port listens on loopback only, and what is left to keep out is a web page in the operator's own browser
- * (decisions 0031 and 0070).
+ * (decisions 0031 and 0080).
  */
 export function requireAccess(request: FastifyRequest, { token }: Config["admin"]): void {
   if (openPaths.has(request.routeOptions.url ?? "")) return;

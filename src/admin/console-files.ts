@@ -35,7 +35,7 @@ const headers = {
 
 /**
  * The operator's page: the same for everybody, without a secret or a record in it. It asks for the token itself, as a
- * browser cannot send one along when somebody follows a link (decision 0070).
+ * browser cannot send one along when somebody follows a link (decision 0080).
  */
 export function addConsole(app: FastifyInstance): void {
   const files = readdirSync(folder).map((name) => ({ name, bytes: readFileSync(new URL(name, folder)) }));
