@@ -4,13 +4,17 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import type { Test } from "tap";
 import { endWithMe } from "./guardian.js";
 import { freePort, type RedisServer, startRedis } from "./redis-server.js";
 
 const localhost = "127.0.0.1";
 
-async function folderOf(t: Test): Promise<string> {
+/** As of tap: what to do at the end, the last first. */
+export interface Owner {
+  teardown(handler: () => unknown): void;
+}
+
+export async function folderOf(t: Owner): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "ig-redis-"));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   return folder;
@@ -34,13 +38,14 @@ async function infoOf(server: RedisServer, field: string): Promise<string | unde
 export const roleOf = (server: RedisServer) => infoOf(server, "role");
 
 /** A primary and replicas that have all it has. */
-export async function startReplicated(t: Test, binary: string, replicas: number) {
+export async function startReplicated(t: Owner, binary: string, replicas: number, settings: readonly string[] = []) {
   const start = async (...options: string[]) => {
     const server = await startRedis(binary, [
       "--repl-diskless-sync-delay",
       "0",
       "--dir",
       await folderOf(t),
+      ...settings,
       ...options,
     ]);
     t.teardown(() => server.stop());
@@ -58,7 +63,7 @@ export async function startReplicated(t: Test, binary: string, replicas: number)
 }
 
 /** Three of them, two of which decide. Returns their addresses when each knows the others and the replicas. */
-export async function startSentinels(t: Test, binary: string, primary: RedisServer, replicas: number) {
+export async function startSentinels(t: Owner, binary: string, primary: RedisServer, replicas: number) {
   const nodes: string[] = [];
   const admins: Redis[] = [];
   for (let index = 0; index < 3; index++) {
@@ -97,14 +102,14 @@ export async function startSentinels(t: Test, binary: string, primary: RedisServ
 }
 
 /** Three primaries that share the slots; the first one may have a replica. A shard that is down leaves the others up. */
-export async function startCluster(t: Test, binary: string, replicas: 0 | 1) {
+export async function startCluster(t: Owner, binary: string, replicas: 0 | 1, settings: readonly string[] = []) {
   const buses = new Map<RedisServer, number>();
   const start = async () => {
     const bus = await freePort();
     const folder = await folderOf(t);
     const cluster = ["--cluster-enabled", "yes", "--cluster-port", String(bus), "--cluster-node-timeout", "1500"];
     const rest = ["--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0", "--dir", folder];
-    const server = await startRedis(binary, [...cluster, ...rest]);
+    const server = await startRedis(binary, [...cluster, ...rest, ...settings]);
     t.teardown(() => server.stop());
     buses.set(server, bus);
     return server;

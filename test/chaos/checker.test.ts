@@ -1,5 +1,5 @@
 import t from "tap";
-import { check } from "./checker.js";
+import { check, isNamedBreak } from "./checker.js";
 import type { AnswerSeen, Asked, Dispatch, Ending, EndState, History } from "./history.js";
 
 // A checker that finds nothing proves nothing: each kind of wrong history is fabricated here, and must be found.
@@ -13,6 +13,7 @@ const dispatched = (n: number, more: Partial<Dispatch> = {}): Dispatch => ({
   body: `execution ${n}`,
   isExecuted: true,
   answeredAtMs: n * 100 + 50,
+  endedAtMs: n * 100 + 50,
   ...more,
 });
 
@@ -43,6 +44,7 @@ const asked = (result: Asked["result"], more: Partial<Asked> = {}): Asked => ({
 const ended = (state: EndState, dispatches: number, retry: AnswerSeen, more: Partial<Ending> = {}): Ending => ({
   atMs: 5000,
   state,
+  cause: state === "in_doubt" ? "reset" : null,
   dispatches,
   retry,
   resolved: undefined,
@@ -54,8 +56,11 @@ const notNow = dispatched(1, { behaviour: "release", status: 503 });
 
 const good: History = {
   key: "k",
+  sentKey: "k",
+  tenant: "one",
   route: "hold",
   store: "embedded",
+  hasLocks: false,
   requests: [asked(answered(1)), asked(replayed(1), { client: "c2", atMs: 200, endedAtMs: 210 })],
   dispatches: [dispatched(1)],
   faults: [],
@@ -70,7 +75,19 @@ const doubted: History = {
   }),
 };
 
+const flush = { kind: "redis FLUSHALL", gateway: null, fromMs: 180, toMs: 181 };
+const flushed: History = {
+  ...good,
+  store: "redis",
+  hasLocks: true,
+  faults: [flush],
+  requests: [asked(answered(1)), asked(answered(2), { atMs: 190, endedAtMs: 260 })],
+  dispatches: [dispatched(1), dispatched(2)],
+  ending: ended("completed", 2, replayed(2)),
+};
+
 const sound: Record<string, History> = {
+  "emptied after the first one was over, and run again": flushed,
   "one execution, replayed": good,
   "cut off, held in doubt, resolved": doubted,
   "released, then run": {
@@ -97,6 +114,7 @@ const sound: Record<string, History> = {
     ...good,
     requests: [asked({ kind: "nothing", why: "reset" }), asked(refused("outcome-unknown"))],
     dispatches: [],
+    faults: [{ kind: "kill -9", gateway: 0, fromMs: 100, toMs: 900 }],
     ending: ended("in_doubt", 0, refused("outcome-unknown")),
   },
   "too large to keep": {
@@ -115,6 +133,19 @@ const sound: Record<string, History> = {
 };
 
 const broken: Record<string, [rule: string, history: History]> = {
+  "emptied while it ran, and executed again in spite of locks": [
+    "never two at once",
+    { ...flushed, dispatches: [dispatched(1, { answeredAtMs: 350, endedAtMs: 350 }), dispatched(2)] },
+  ],
+  "a neighbour's answer": [
+    "no answer crosses a scope",
+    { ...good, requests: [asked(answered(1, { body: JSON.stringify({ key: "k2" }) }))] },
+  ],
+  "in doubt for nothing": [
+    "a doubt has a cause",
+    { ...good, ending: ended("in_doubt", 1, refused("outcome-unknown")) },
+  ],
+  "in doubt without a word": ["a doubt has a cause", { ...doubted, ending: { ...doubted.ending!, cause: null } }],
   "executed twice": [
     "at most one dispatch",
     { ...good, dispatches: [dispatched(1), dispatched(2)], ending: ended("completed", 2, replayed(2)) },
@@ -224,4 +255,10 @@ t.test("the checker finds every kind of broken history", async (t) => {
       `${name}: ${rule}`,
     );
   }
+});
+
+t.test("a store that was emptied is a break with a name, and nothing else is", async (t) => {
+  t.equal(isNamedBreak(flushed), true);
+  t.equal(isNamedBreak({ ...flushed, faults: [] }), false);
+  t.equal(isNamedBreak({ ...good, faults: [flush] }), false);
 });

@@ -2,11 +2,14 @@ import {
   type AnswerSeen,
   type Dispatch,
   type EndState,
+  type Fault,
   type History,
   releaseStatuses,
   unknownStatuses,
   type Variant,
 } from "./history.js";
+
+import { leaseMs } from "./plan.js";
 
 export interface Violation {
   readonly rule: string;
@@ -20,18 +23,62 @@ const rules: Readonly<Record<string, Rule>> = {
   "at most one dispatch": atMostOneDispatch,
   "a stored answer is final": storedAnswerIsFinal,
   "answers are the execution's": answersAreTheExecutions,
+  "no answer crosses a scope": staysInItsScope,
   "one result for a key": oneResult,
   "one client executes": oneClientExecutes,
   "only answers that can be": onlyPossibleProblems,
   "nothing stays in flight": nothingStaysInFlight,
   "a doubt is kept": doubtIsKept,
+  "a doubt has a cause": doubtHasCause,
   "a release frees the key": releaseFrees,
   "what was acknowledged is kept": acknowledgedIsKept,
   "the end is what the record says": endIsWhatTheRecordSays,
 };
 
 export function check(history: History): Violation[] {
+  const found = broken(history);
+  if (flushesOf(history).length === 0) return found;
+  const overlaps = runsAtOnce(history).map((what) => ({ rule: "never two at once", what }));
+  return [...overlaps, ...found.filter(({ rule }) => !forgivenWhenFlushed.has(rule))];
+}
+
+/** Whether a second dispatch was seen that only a record thrown away explains: the break that locks do not close. */
+export function isNamedBreak(history: History): boolean {
+  return flushesOf(history).length > 0 && broken(history).some(({ rule }) => rule === "at most one dispatch");
+}
+
+function broken(history: History): Violation[] {
   return Object.entries(rules).flatMap(([rule, find]) => find(history).map((what) => ({ rule, what })));
+}
+
+/** What a store cannot keep that was emptied. What is left is what the locks are for. */
+const forgivenWhenFlushed: ReadonlySet<string> = new Set([
+  "at most one dispatch",
+  "a stored answer is final",
+  "one result for a key",
+  "a doubt is kept",
+  "what was acknowledged is kept",
+]);
+
+function flushesOf({ faults }: History): readonly Fault[] {
+  return faults.filter(({ kind }) => kind === "redis FLUSHALL");
+}
+
+/** A gateway that cannot run cannot renew its lock: a lock is good for as long as nobody sleeps past it. */
+function hasSlept({ faults }: History, earlier: Dispatch, later: Dispatch): boolean {
+  return faults.some(
+    ({ kind, fromMs, toMs }) =>
+      /^(SIGSTOP|machine)/.test(kind) && toMs - fromMs > leaseMs / 2 && fromMs <= later.atMs && toMs >= earlier.atMs,
+  );
+}
+
+/** Where locks outlive the store: nothing is sent while an earlier dispatch is under way, whatever was forgotten. */
+function runsAtOnce(history: History): string[] {
+  if (!history.hasLocks) return [];
+  return pairs(history)
+    .filter(([earlier, later]) => earlier.endedAtMs === null || earlier.endedAtMs > later.atMs)
+    .filter(([earlier, later]) => !mayFollow(history, earlier, later) && !hasSlept(history, earlier, later))
+    .map(([earlier, later]) => `dispatch ${later.n} was sent while dispatch ${earlier.n} was under way`);
 }
 
 /** What the journal alone knows about how a dispatch ended. */
@@ -110,6 +157,22 @@ function answersAreTheExecutions(history: History): string[] {
   return found;
 }
 
+/** Every answer names the history it belongs to, and a neighbour may have used the same key. */
+function staysInItsScope(history: History): string[] {
+  return answersOf(history).flatMap(({ from, answer }) => {
+    const owner = answer.code === undefined ? /"key":"([^"]+)"/.exec(answer.body)?.[1] : undefined;
+    return owner === undefined || owner === history.key ? [] : [`${from} got the answer of ${owner}`];
+  });
+}
+
+/** Where nothing broke and everything was answered, nobody has to decide anything. */
+function doubtHasCause({ ending, faults, dispatches }: History): string[] {
+  if (ending?.state !== "in_doubt") return [];
+  if (ending.cause === null) return ["the record is in doubt and does not say why"];
+  const isExplained = faults.length > 0 || dispatches.some((dispatch) => fateOf(dispatch) === "unknown");
+  return isExplained ? [] : [`the record is in doubt (${ending.cause}), and nothing went wrong`];
+}
+
 /** Where nothing is run again, everybody who was told of success was told of the same one. */
 function oneResult(history: History): string[] {
   if (history.route === "retry") return [];
@@ -129,7 +192,7 @@ function oneClientExecutes(history: History): string[] {
 
 /** Redis was away, or seemed so to a gateway that could not run: its commands have a time limit. */
 function mayLoseStore({ store, faults }: History): boolean {
-  return store === "redis" && faults.some(({ kind }) => /^(redis|SIGSTOP|machine)/.test(kind));
+  return store === "redis" && faults.some(({ kind }) => /^(redis|locks|SIGSTOP|machine)/.test(kind));
 }
 
 function onlyPossibleProblems(history: History): string[] {

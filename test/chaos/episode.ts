@@ -1,69 +1,85 @@
 import { send } from "../e2e/client.js";
 import { seen } from "./answer-seen.js";
-import { check, type Violation } from "./checker.js";
+import { check, isNamedBreak, type Violation } from "./checker.js";
 import { endingOf } from "./ending.js";
 import { injectFaults } from "./faults.js";
 import { type Asked, type Fault, type History, releaseStatuses, unknownStatuses } from "./history.js";
 import { type Actor, leaseMs, type Plan, planHistory, type Try } from "./plan.js";
 import { Random } from "./random.js";
-import { Rig, type RigOptions, sleep } from "./rig.js";
+import { type Rig, sleep } from "./rig.js";
 
-export interface EpisodeOptions extends RigOptions {
+export interface EpisodeOptions {
   readonly seed: number;
   /** The number of the first history; together with the seed it is the plan. */
   readonly first: number;
+  /** So many of them, or as many as begin within `ms`. */
   readonly histories: number;
+  readonly ms?: number | undefined;
+  /** Kinds of faults, by name. */
+  readonly faults: readonly string[];
 }
 
 export interface EpisodeResult {
   readonly histories: readonly History[];
   readonly faults: readonly Fault[];
   readonly violations: ReadonlyMap<History, readonly Violation[]>;
+  /** Histories with a second dispatch that is known to be possible there. */
+  readonly named: number;
 }
 
 /** Keys that live at the same time. */
 const atOnce = 24;
 const refusedPauseMs = 60;
 
-/** Some hundred histories against one set of gateways and one store, then a look at how each of them ended. */
-export async function runEpisode(options: EpisodeOptions): Promise<EpisodeResult> {
-  const rig = await Rig.start(options);
-  // The gateways die with this process; Redis and the folder would stay behind.
-  const onSignal = () => void rig.stop().finally(() => process.exit(1));
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, onSignal);
+/** Histories against the rig, under faults of some kinds; then a look at how each of them ended. */
+export async function runEpisode(rig: Rig, options: EpisodeOptions): Promise<EpisodeResult> {
+  const lives: { readonly plan: Plan; readonly history: History }[] = [];
+  const beganMs = rig.now();
+  const firstFault = rig.faults.length;
   let isOver = false;
+  function* births() {
+    for (let at = 0; at < options.histories && rig.now() - beganMs < (options.ms ?? Number.POSITIVE_INFINITY); at++) {
+      const plan = planHistory(options.seed, options.first + at);
+      const life = { plan, history: newHistory(plan, rig) };
+      lives.push(life);
+      yield life;
+    }
+  }
   try {
-    const plans = Array.from({ length: options.histories }, (_, at) => planHistory(options.seed, options.first + at));
-    const lives = plans.map((plan) => ({ plan, history: newHistory(plan, rig) }));
-    const faults = injectFaults(rig, new Random(options.seed + options.first), () => isOver);
-    await inTurns(atOnce, lives, ({ plan, history }) => live(rig, plan, history));
+    rig.ledger.isCalm = false;
+    const random = new Random(options.seed + options.first);
+    const faults = injectFaults(rig, random, options.faults, () => isOver);
+    await inTurns(atOnce, births(), ({ plan, history }) => live(rig, plan, history));
     isOver = true;
     await faults;
     await rig.whole();
+    rig.usesClientLinks = false;
     rig.ledger.isCalm = true;
     // Whatever was claimed is over by now, or in doubt.
     await sleep(leaseMs + 800);
-    await inTurns(8, lives, async ({ history }) => {
+    await inTurns(8, lives.values(), async ({ history }) => {
       history.ending = await endingOf(rig, history);
     });
-    const histories = lives.map(({ history }) => withFaults(history, rig.faults));
-    const violations = new Map(
-      histories.map((history) => [history, check(history)] as const).filter(([, found]) => found.length > 0),
-    );
-    return { histories, faults: rig.faults, violations };
   } finally {
     isOver = true;
-    for (const signal of ["SIGINT", "SIGTERM"]) process.off(signal, onSignal);
-    await rig.stop();
   }
+  const faults = rig.faults.slice(firstFault);
+  const histories = lives.map(({ history }) => withFaults(history, faults));
+  const violations = new Map(
+    histories.map((history) => [history, check(history)] as const).filter(([, found]) => found.length > 0),
+  );
+  return { histories, faults, violations, named: histories.filter(isNamedBreak).length };
 }
 
 function newHistory(plan: Plan, rig: Rig): History {
-  const { key, route } = plan;
+  const { key, sentKey, tenant, route } = plan;
   const history: History = {
     key,
+    sentKey,
+    tenant,
     route,
-    store: rig.options.store,
+    store: rig.stage.kind,
+    hasLocks: rig.stage.lockNodes.length > 0,
     requests: [],
     dispatches: [],
     faults: [],
@@ -81,8 +97,7 @@ function withFaults(history: History, faults: readonly Fault[]): History {
 }
 
 /** `count` of them at a time. */
-async function inTurns<T>(count: number, all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
-  const left = all.values();
+async function inTurns<T>(count: number, left: IterableIterator<T>, work: (one: T) => Promise<void>): Promise<void> {
   const worker = async () => {
     for (const one of left) await work(one);
   };
@@ -115,8 +130,9 @@ async function ask(rig: Rig, actor: Actor, history: History, turn: Try): Promise
   let gateway = Math.floor(turn.gateway * rig.gateways.length);
   for (;;) {
     const atMs = rig.now();
-    const { reply } = send(`${rig.gateways[gateway]?.url}/${history.route}`, {
-      key: history.key,
+    const { reply } = send(`${rig.urlOf(gateway)}/${history.route}`, {
+      key: history.sentKey,
+      headers: { authorization: history.tenant },
       body: JSON.stringify({ variant: actor.variant }),
       timeoutMs: turn.patienceMs,
     });

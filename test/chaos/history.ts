@@ -1,8 +1,15 @@
 /** One key's life, as it was planned and as it came out. Times are milliseconds since the run began, of one clock. */
 export interface History {
+  /** Its own name. */
   readonly key: string;
+  /** What was sent as `Idempotency-Key`: two tenants may use the same one. */
+  readonly sentKey: string;
+  /** Whose key it is: the scope. */
+  readonly tenant: string;
   readonly route: RouteKind;
   readonly store: StoreKind;
+  /** A claim that the store forgets while it runs is still guarded by a lock. */
+  readonly hasLocks: boolean;
   readonly requests: Asked[];
   /** The upstream's own journal: every request with this key that reached it whole, in order of arrival. */
   readonly dispatches: Dispatch[];
@@ -53,6 +60,8 @@ export interface Dispatch {
   readonly isExecuted: boolean;
   /** When the last byte of the answer was handed to the kernel; `null`: never. */
   answeredAtMs: number | null;
+  /** When the exchange was over, answered or not; `null`: not yet. */
+  endedAtMs: number | null;
 }
 
 export interface Fault {
@@ -68,6 +77,8 @@ export type EndState = "absent" | "in_flight" | "completed" | "in_doubt" | "not_
 export interface Ending {
   readonly atMs: number;
   readonly state: EndState;
+  /** Why it is in doubt, as the record says. */
+  readonly cause: string | null;
   /** How many dispatches the journal had by then. */
   readonly dispatches: number;
   /** The request that was sent then, with the body the record belongs to. */

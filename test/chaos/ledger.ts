@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
+import { reset } from "../relay.js";
 import { type Dispatch, type History, releaseStatuses } from "./history.js";
 import { calm, type DispatchPlan, type Plan } from "./plan.js";
 
@@ -24,6 +25,7 @@ export class Ledger {
   /** Everything is well-behaved from now on. */
   isCalm = false;
   readonly #accounts = new Map<string, Account>();
+  readonly #byKey = new Map<string, History>();
   readonly #sockets = new Set<Socket>();
   readonly #busy = new Set<Socket>();
   readonly #server: Server;
@@ -39,12 +41,14 @@ export class Ledger {
     });
   }
 
-  get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
+  get port(): number {
+    return this.#port;
   }
 
   open(account: Account): void {
-    this.#accounts.set(account.history.key, account);
+    const { key, sentKey, tenant } = account.history;
+    this.#accounts.set(placeOf(sentKey, tenant), account);
+    this.#byKey.set(key, account.history);
   }
 
   async listen(): Promise<void> {
@@ -56,7 +60,7 @@ export class Ledger {
   /** Nobody listens, and whatever was under way is cut off. */
   async goDown(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) reset(socket);
     await closed;
   }
 
@@ -65,7 +69,7 @@ export class Ledger {
     for (const socket of this.#sockets) {
       if (this.#busy.has(socket)) continue;
       if (how === "fin") socket.end();
-      else socket.resetAndDestroy();
+      else reset(socket);
     }
   }
 
@@ -79,7 +83,8 @@ export class Ledger {
     for await (const part of request.setEncoding("utf8")) body += part;
     const probed = /^\/probe-of\/(.+)$/.exec(request.url ?? "")?.[1];
     if (probed !== undefined) return this.#probe(probed, response);
-    const account = this.#accounts.get(String(request.headers["idempotency-key"]));
+    const { authorization, "idempotency-key": key } = request.headers;
+    const account = this.#accounts.get(placeOf(String(key), String(authorization)));
     if (account === undefined) throw new Error("a request without a history");
     const { history, plan } = account;
     const n = history.dispatches.length + 1;
@@ -93,8 +98,12 @@ export class Ledger {
       body: JSON.stringify({ key: history.key, n, number: "9007199254740993", pad: "é".repeat(script.padding) }),
       isExecuted: !["vanish", "release", "unknown"].includes(script.behaviour),
       answeredAtMs: null,
+      endedAtMs: null,
     };
     history.dispatches.push(dispatch);
+    response.once("close", () => {
+      dispatch.endedAtMs = this.hooks.now();
+    });
     const port = Number(request.headers.host?.split(":")[1]);
     if (script.kill === "on arrival") this.hooks.kill(port);
     await this.#perform(script, dispatch, response, socket);
@@ -105,7 +114,7 @@ export class Ledger {
     if (script.delayMs > 0) await pause(script.delayMs);
     if (script.behaviour === "hang") return;
     if (script.behaviour === "reset" || script.behaviour === "vanish") {
-      socket.resetAndDestroy();
+      reset(socket);
       return;
     }
     const bytes = Buffer.from(dispatch.body);
@@ -120,7 +129,7 @@ export class Ledger {
   }
 
   #probe(key: string, response: ServerResponse): void {
-    const dispatches = this.#accounts.get(key)?.history.dispatches ?? [];
+    const dispatches = this.#byKey.get(key)?.dispatches ?? [];
     const done = dispatches.find(({ isExecuted, status }) => isExecuted && !releaseStatuses.has(status));
     this.#probes += 1;
     if (!this.isCalm && this.#probes % 7 === 0) response.writeHead(unclearStatus).end();
@@ -130,4 +139,8 @@ export class Ledger {
         .writeHead(done.status, { "content-type": "application/json", "x-dispatch": String(done.n) })
         .end(done.body);
   }
+}
+
+function placeOf(sentKey: string, tenant: string): string {
+  return `${tenant} ${sentKey}`;
 }

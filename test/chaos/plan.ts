@@ -4,6 +4,8 @@ import { Random } from "./random.js";
 /** What will happen to one key, drawn from the seed before anything runs. */
 export interface Plan {
   readonly key: string;
+  readonly sentKey: string;
+  readonly tenant: string;
   readonly route: RouteKind;
   readonly actors: readonly Actor[];
   /** What the upstream does with the first dispatch, the second, …; with any further one it is well-behaved. */
@@ -81,7 +83,11 @@ export function planHistory(seed: number, index: number): Plan {
   const route = random.weighted<RouteKind>({ hold: 70, retry: 15, probe: 15 });
   const actors = Array.from({ length: random.pick([1, 1, 2, 2, 3, 4]) }, (_, at) => planActor(random, at));
   const dispatches = Array.from({ length: 3 }, () => planDispatch(random, route));
-  return { key: `s${seed}-h${index}`, route, actors, dispatches };
+  const key = `s${seed}-h${index}`;
+  // Neighbours use one key, each for themselves. A probe is asked by the key alone.
+  const isSecond = index % 2 === 1;
+  const sentKey = isSecond && route !== "probe" ? `s${seed}-h${index - 1}` : key;
+  return { key, sentKey, tenant: isSecond ? "two" : "one", route, actors, dispatches };
 }
 
 function planActor(random: Random, at: number): Actor {

@@ -8,11 +8,18 @@ export class Tally {
   requests = 0;
   dispatches = 0;
   violations = 0;
+  /** Histories with a second dispatch that is known to be possible there. */
+  named = 0;
   readonly faults = new Map<string, number>();
   readonly answers = new Map<string, number>();
   readonly endings = new Map<string, number>();
 
-  add({ histories, faults, violations }: EpisodeResult): void {
+  get faultCount(): number {
+    return [...this.faults.values()].reduce((sum, times) => sum + times, 0);
+  }
+
+  add({ histories, faults, violations, named }: EpisodeResult): void {
+    this.named += named;
     this.histories += histories.length;
     this.violations += violations.size;
     for (const { kind } of faults) count(this.faults, kind);
@@ -32,6 +39,7 @@ export class Tally {
       ...listed("fault", this.faults),
       ...listed("answer", this.answers),
       ...listed("ended", this.endings),
+      ["second dispatches, named", this.named],
       ["violations", this.violations],
     ];
     return rows.map(([name, value]) => `  ${name.padEnd(52)} ${String(value).padStart(8)}`).join("\n");

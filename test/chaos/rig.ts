@@ -1,20 +1,20 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exitOf } from "../e2e/gateway-process.js";
 import { Gateway, type Settings } from "../e2e/harness.js";
-import { type RedisServer, startRedis } from "../redis-server.js";
-import type { Fault, StoreKind } from "./history.js";
+import { Relay } from "../relay.js";
+import type { Fault } from "./history.js";
 import { Ledger } from "./ledger.js";
 import { leaseMs, maxStoredBytes, upstreamTimeoutMs } from "./plan.js";
+import type { Stage, Topology } from "./stage.js";
 
 const heartbeatMs = 50;
 const stallMs = 200;
 
 export interface RigOptions {
-  readonly store: StoreKind;
-  readonly gateways: number;
-  /** Needed for the store `redis`. */
+  readonly topology: Topology;
+  /** Needed for every store but the embedded one. */
   readonly redisBinary: string | undefined;
 }
 
@@ -25,7 +25,12 @@ export class Rig {
   hasFailed = false;
   readonly ledger: Ledger;
   readonly gateways: Gateway[] = [];
-  redis: RedisServer | undefined;
+  /** Between the clients and each gateway; used only while `usesClientLinks`. */
+  readonly clientLinks: Relay[] = [];
+  usesClientLinks = false;
+  /** Between the gateways and the upstream. */
+  upstreamLink!: Relay;
+  stage!: Stage;
   readonly #beganMs = performance.now();
   #beatMs = 0;
   readonly #harmed = new Set<number>();
@@ -36,7 +41,8 @@ export class Rig {
     this.ledger = new Ledger({
       now: () => this.now(),
       kill: (port) => {
-        const index = this.gateways.findIndex((gateway) => gateway.port === port);
+        const ports = this.gateways.map((gateway, at) => [gateway.port, this.clientLinks[at]?.port]);
+        const index = ports.findIndex((each) => each.includes(port));
         if (index >= 0) this.kill(index, "kill -9 at a dispatch", 0);
       },
     });
@@ -61,19 +67,21 @@ export class Rig {
     owner.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
     await this.ledger.listen();
     owner.teardown(() => this.ledger.goDown());
-    let store: object = { type: "embedded", path: "./data" };
-    if (this.options.store === "redis") {
-      // Every acknowledged write is in the file: what a kill -9 of Redis loses must not be put down to the gateway.
-      const durable = ["--appendonly", "yes", "--appendfsync", "always", "--dir", folder];
-      const redis = await startRedis(this.options.redisBinary as string, durable);
-      owner.teardown(() => redis.stop());
-      this.redis = redis;
-      store = { type: "redis", url: redis.url };
+    this.upstreamLink = await Relay.start(owner, this.ledger.port);
+    const { topology, redisBinary } = this.options;
+    this.stage = await topology.open(owner, redisBinary as string);
+    const settings = settingsOf(`http://127.0.0.1:${this.upstreamLink.port}`, this.stage.store, topology.workers);
+    for (let index = 0; index < topology.gateways; index++) {
+      const gateway = await Gateway.start(owner, settings, folder);
+      this.gateways.push(gateway);
+      this.clientLinks.push(await Relay.start(owner, gateway.port));
     }
-    const settings = settingsOf(this.ledger.url, store);
-    for (let index = 0; index < this.options.gateways; index++) {
-      this.gateways.push(await Gateway.start(owner, settings, folder));
-    }
+  }
+
+  /** What a client calls. */
+  urlOf(index: number): string {
+    const port = this.usesClientLinks ? this.clientLinks[index]?.port : this.gateways[index]?.port;
+    return `http://127.0.0.1:${port}`;
   }
 
   now(): number {
@@ -102,6 +110,19 @@ export class Rig {
     });
   }
 
+  /** kill -9 of one of its workers; its primary starts another one. */
+  killWorker(index: number): void {
+    this.#harm(index, "kill -9 of a worker", async (gateway) => {
+      const workers = await childrenOf(gateway.process.pid);
+      if (workers[0] === undefined) return;
+      process.kill(workers[0], "SIGKILL");
+      await gateway.until("another worker", async () => {
+        const now = await childrenOf(gateway.process.pid);
+        return now.length === workers.length && now.every((pid) => pid !== workers[0]);
+      });
+    });
+  }
+
   /** SIGTERM, and started again. */
   drain(index: number): void {
     this.#harm(index, "SIGTERM", async (gateway) => {
@@ -124,6 +145,11 @@ export class Rig {
   /** Resolves when everything runs again. Rejects with what did not come back. */
   async whole(): Promise<void> {
     while (this.#healing.size > 0) await Promise.all(this.#healing);
+    for (const gateway of this.gateways) {
+      await gateway.until("the store answers again", async () => {
+        return (await gateway.admin("GET", "/v1/records?limit=1").catch(() => undefined))?.status === 200;
+      });
+    }
   }
 
   async stop(): Promise<void> {
@@ -137,7 +163,7 @@ export class Rig {
       try {
         return await gateway.restart();
       } catch (error) {
-        if (this.redis === undefined || gateway.process.isRunning) throw error;
+        if (this.stage.kind === "embedded" || gateway.process.isRunning) throw error;
         await sleep(200);
       }
     }
@@ -175,7 +201,13 @@ export class Rig {
   }
 }
 
-function settingsOf(upstream: string, store: object): Settings {
+/** The processes that a process has started, as Linux tells. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  return text.split(" ").filter(Boolean).map(Number);
+}
+
+function settingsOf(upstream: string, store: object, workers: number): Settings {
   const route = (name: string, more: object = {}) => ({
     name,
     match: { path: `/${name}` },
@@ -190,7 +222,7 @@ function settingsOf(upstream: string, store: object): Settings {
   });
   const done = [201, 400, 409, 500];
   return {
-    server: { drainTimeout: "1s" },
+    server: { drainTimeout: "1s", workers },
     store,
     logging: { level: "warn" },
     routes: [

@@ -1,30 +1,33 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { runEpisode } from "./episode.js";
-import type { StoreKind } from "./history.js";
-import { printed, Tally } from "./report.js";
+import { breaksTable } from "./breaks.js";
+import { crashRun } from "./crash-run.js";
+import { matrixRun } from "./matrix.js";
 
-const usage = `usage: npm run chaos -- [--histories N | --minutes N] [--seed S] [--store embedded|redis|both] [--gateways N]
+const usage = `usage: npm run chaos -- [--minutes N] [--seed S] [--store embedded|redis|both] [--only TEXT]
+       npm run chaos -- --histories N [--seed S] [--store embedded|redis|both] [--gateways N]
+       npm run chaos -- --breaks N
 
-Runs randomised crash-and-retry histories against real gateway processes, N for each store (default 1000), and checks
-each against the upstream's own journal. Exit code 1 on a violation, with its history. The same seed plans the same
-histories and faults; how they fall together is up to the machine.
+Randomised histories against real gateway processes, each checked against the upstream's own journal. Exit code 1 on a
+violation, with its history. The same seed plans the same histories and faults; how they fall together is up to the
+machine.
+
+--minutes    every store and topology under every kind of fault, for about so long together (default 10), as a table;
+             below six minutes every topology under all its faults at once. --only: rows whose name has this in it
+--histories  so many on each store, gateways killed, paused and drained, the store shaken
+--breaks     the second dispatches that are known to be possible, made to happen in so many rounds each
 `;
 
-/** Keys of one episode: one set of processes, killed and started again several times. */
-const episodeSize = 125;
-/** Where the clock says when it is over. */
-const shortEpisodeSize = 50;
-const mostPrinted = 5;
-
-interface Options {
-  readonly histories: number;
-  readonly minutes: number | undefined;
+export interface Options {
+  readonly minutes: number;
+  readonly histories: number | undefined;
+  readonly breaks: number | undefined;
   readonly seed: number;
-  readonly stores: readonly StoreKind[];
+  readonly stores: readonly ("embedded" | "redis")[];
   /** 0: one, two and three in turn. */
   readonly gateways: number;
+  readonly only: string;
 }
 
 /** The number is the exit code. */
@@ -34,43 +37,15 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write(usage);
     return 2;
   }
-  let histories = 0;
-  let violations = 0;
-  for (const store of options.stores) {
-    const redisBinary = store === "redis" ? await findRedis() : undefined;
-    if (store === "redis" && redisBinary === undefined) continue;
-    const tally = await runStore(store, redisBinary, options);
-    console.log(`\n${store}, seed ${options.seed}\n${tally}\n`);
-    histories += tally.histories;
-    violations += tally.violations;
-  }
+  const redisBinary = options.stores.includes("redis") ? await findRedis() : undefined;
+  // Whatever is still to be tidied up when the user has had enough: servers and gateways end with this process.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+  if (options.breaks !== undefined) return breaksTable(redisBinary, options.breaks);
+  const tallies = await (options.histories === undefined ? matrixRun : crashRun)(options, redisBinary);
+  const histories = tallies.reduce((sum, tally) => sum + tally.histories, 0);
+  const violations = tallies.reduce((sum, tally) => sum + tally.violations, 0);
   console.log(`chaos: ${histories - violations} passed, ${violations} failed`);
   return violations === 0 && histories > 0 ? 0 : 1;
-}
-
-async function runStore(store: StoreKind, redisBinary: string | undefined, options: Options): Promise<Tally> {
-  const tally = new Tally();
-  const beganMs = performance.now();
-  const shareMs = options.minutes && (options.minutes * 60_000) / options.stores.length;
-  const isOver = () =>
-    shareMs === undefined ? tally.histories >= options.histories : performance.now() - beganMs >= shareMs;
-  for (let turn = 0; !isOver(); turn++) {
-    const left = options.histories - tally.histories;
-    const histories = shareMs === undefined ? Math.min(episodeSize, left) : shortEpisodeSize;
-    const gateways = options.gateways || 1 + (turn % 3);
-    const { seed } = options;
-    const result = await runEpisode({ store, redisBinary, gateways, seed, first: tally.histories, histories });
-    tally.add(result);
-    const seconds = ((performance.now() - beganMs) / 1000).toFixed(0);
-    const whole = result.violations.size === 0 ? "" : `, ${result.violations.size} VIOLATED`;
-    console.log(
-      `${store}: ${tally.histories} histories after ${seconds} s, last ${histories} on ${gateways} gateways${whole}`,
-    );
-    for (const [history, found] of [...result.violations].slice(0, mostPrinted)) {
-      console.log(`\n${printed(history, found)}\n`);
-    }
-  }
-  return tally;
 }
 
 async function findRedis(): Promise<string | undefined> {
@@ -86,19 +61,24 @@ async function findRedis(): Promise<string | undefined> {
 
 function parse(args: readonly string[]): Options | undefined {
   const text = { type: "string" } as const;
-  const options = { histories: text, minutes: text, seed: text, store: text, gateways: text } as const;
+  const names = ["histories", "minutes", "seed", "store", "gateways", "only", "breaks"] as const;
   try {
-    const { values } = parseArgs({ args: [...args], options });
+    const { values } = parseArgs({
+      args: [...args],
+      options: Object.fromEntries(names.map((name) => [name, text])) as Record<(typeof names)[number], typeof text>,
+    });
+    const number = (value: string | undefined) => (value === undefined ? undefined : Number(value));
     const numbers = {
-      histories: Number(values.histories ?? 1000),
-      minutes: values.minutes === undefined ? undefined : Number(values.minutes),
-      seed: Number(values.seed ?? Date.now() % 100_000),
-      gateways: Number(values.gateways ?? 0),
+      minutes: number(values.minutes) ?? 10,
+      histories: number(values.histories),
+      breaks: number(values.breaks),
+      seed: number(values.seed) ?? Date.now() % 100_000,
+      gateways: number(values.gateways) ?? 0,
     };
     if (Object.values(numbers).some((value) => value !== undefined && !(value >= 0))) return undefined;
     const store = values.store ?? "both";
     if (store !== "embedded" && store !== "redis" && store !== "both") return undefined;
-    return { ...numbers, stores: store === "both" ? ["embedded", "redis"] : [store] };
+    return { ...numbers, stores: store === "both" ? ["embedded", "redis"] : [store], only: values.only ?? "" };
   } catch {
     return undefined;
   }
