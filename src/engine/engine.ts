@@ -46,6 +46,13 @@ export class Engine {
       known.join(client);
       return () => known.leave(client);
     }
+    // A hot replay is answered here and now: no flight, no claim, no promise.
+    const final = this.store.recall?.(client.attempt.key);
+    if (final !== undefined) {
+      const { fingerprint, policy } = client.attempt;
+      client.reply(answerOf(judge(final, fingerprint, policy), false));
+      return () => false;
+    }
     const flight = new Flight(client, this.hub);
     this.#flights.set(place, flight);
     this.#fly(flight, place).catch((error) => this.#failed(client.attempt, error, this.#over(flight, place)));

@@ -16,9 +16,15 @@ export interface Dispatch {
   readonly body: Buffer | Readable | null;
   /** To the complete answer; of an event stream to its head; of one that is too large to keep, between two of its parts. */
   readonly timeoutMs: number;
-  /** What is larger is streamed; below 0 everything is. */
+  /** What is larger is streamed; below 0 everything is, but what `gatherBytes` allows. */
   readonly maxStoredBytes: number;
 }
+
+/**
+ * A streamed answer of a declared length up to this, which is there whole in the turn of the event loop that brought its
+ * head, is handed on whole: no stream is made for it, and nobody waits longer for its first byte.
+ */
+const gatherBytes = 16 * 1024;
 
 /**
  * One call, never repeated. Nobody's connection can stop it: it ends with the upstream's answer, an error or the timeout.
@@ -74,6 +80,7 @@ class Call implements Dispatcher.DispatchHandler {
   #parts: Buffer[] = [];
   #bytes = 0;
   #stream: ResponseStream | undefined;
+  #gathering: NodeJS.Immediate | undefined;
 
   constructor(
     private readonly dispatch: Dispatch,
@@ -96,9 +103,14 @@ class Call implements Dispatcher.DispatchHandler {
     this.#head = { status, reason: octetsOf(reason), headers: responseHeaders(raw) };
     const declaredBytes = Number(headerValue(raw, "content-length") ?? 0);
     const isEndless = isEventStream(raw);
-    if (isEndless || declaredBytes > this.dispatch.maxStoredBytes) this.#startStream(resume, isEndless);
-    else this.#resume = resume;
-    return this.#stream === undefined;
+    this.#resume = resume;
+    if (!isEndless && declaredBytes <= this.dispatch.maxStoredBytes) return true;
+    if (this.dispatch.maxStoredBytes < 0 && !isEndless && this.#isLengthKnown && declaredBytes <= gatherBytes) {
+      this.#gathering = setImmediate(() => this.#startStream(false));
+      return true;
+    }
+    this.#startStream(isEndless);
+    return false;
   }
 
   /** A client that takes its time to send is not the upstream's silence. */
@@ -113,8 +125,8 @@ class Call implements Dispatcher.DispatchHandler {
     }
     this.#parts.push(chunk);
     this.#bytes += chunk.length;
-    if (this.#bytes <= this.dispatch.maxStoredBytes) return true;
-    this.#startStream(this.#resume, false);
+    if (this.#gathering !== undefined || this.#bytes <= this.dispatch.maxStoredBytes) return true;
+    this.#startStream(false);
     return false;
   }
 
@@ -157,11 +169,13 @@ class Call implements Dispatcher.DispatchHandler {
     this.#end({ kind: "answered", response: { ...this.#head, body, trailers } });
   }
 
-  #startStream(resume: () => void, endless: boolean): void {
+  #startStream(endless: boolean): void {
     const head = this.#head;
-    if (head === undefined) return;
+    if (head === undefined || this.#isOver) return;
+    clearImmediate(this.#gathering);
+    this.#gathering = undefined;
     if (endless) clearTimeout(this.#timer);
-    const stream = new ResponseStream(endless, resume, () => this.#abort?.());
+    const stream = new ResponseStream(endless, this.#resume, () => this.#abort?.());
     this.#stream = stream;
     for (const part of this.#parts) stream.push(part);
     stream.hold();
@@ -185,6 +199,7 @@ class Call implements Dispatcher.DispatchHandler {
 
   #end(outcome: Outcome): void {
     if (this.#isOver) return;
+    if (this.#gathering !== undefined) clearImmediate(this.#gathering);
     this.#isOver = true;
     this.done(outcome);
   }

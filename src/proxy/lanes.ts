@@ -16,7 +16,7 @@ import { admit, type Guarded, type Identified, identify, type Open, type Refused
 import { passThrough } from "./passthrough.js";
 import { negotiatePolicy, type PolicyDocument, policyDocument } from "./policy-page.js";
 import type { Pools } from "./pools.js";
-import { rawProblem, sendAnswer, sendProblem, sendStream } from "./reply.js";
+import { rawProblem, sendAnswer, sendProblem, sendStream, sendWhole } from "./reply.js";
 import type { FastifyRouting, Lanes } from "./server.js";
 import { traceAnswer, traceCall, tracedRequest } from "./traced.js";
 import { compileTrust } from "./trust.js";
@@ -166,7 +166,12 @@ export class TrafficLanes implements Lanes {
         if (outcome.kind === "streamed") {
           if (!hasLeft) visit.done({ status: outcome.response.status, result: "unprotected" });
           sendStream(response, outcome.response, [...outcome.response.headers], "cut");
-        } else if (outcome.kind !== "answered" && !hasLeft) {
+        } else if (hasLeft) {
+          return;
+        } else if (outcome.kind === "answered") {
+          visit.done({ status: outcome.response.status, result: "unprotected" });
+          sendWhole(response, outcome.response, [...outcome.response.headers]);
+        } else {
           const context = { route: route.name, idempotencyKey: undefined, problems: inForce.config.problems };
           visit.done(sendProblem(response, upstreamProblem(outcome), "error", context));
         }
@@ -228,10 +233,13 @@ export class TrafficLanes implements Lanes {
     const leave = engine.begin({
       attempt: trace === undefined ? attempt : { ...attempt, trace },
       work: workFor({ route, policy, head, peer, body: read.body, probe, trace, away }, pools, hub),
-      waited: (durationMs) => {
-        away(durationMs);
-        trace?.waited(durationMs);
-      },
+      waited:
+        trace === undefined
+          ? away
+          : (durationMs) => {
+              away(durationMs);
+              trace.waited(durationMs);
+            },
       reply: (answer) => {
         read.free();
         visit.overheadMs = Math.max(0, performance.now() - begunMs - awayMs);

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import httpProxy from "@fastify/http-proxy";
 import type { FastifyInstance } from "fastify";
 import type { Dispatcher } from "undici";
-import type { Outcome, StreamedResponse } from "../model.js";
+import type { Outcome } from "../model.js";
 import { type Dispatch, openCall } from "./exchange.js";
 import { Upload } from "./upload.js";
 
@@ -21,15 +21,14 @@ export interface Passage {
 const passage = Symbol("passage");
 type Marked = IncomingMessage & { [passage]?: Passage };
 
+type Arrived = Extract<Outcome, { kind: "answered" | "streamed" }>;
+
 /** What reply-from hands to its HTTP client, as far as it is looked at here. */
 interface ClientRequest {
   readonly headers: { readonly [passage]: Passage };
   readonly body: IncomingMessage | string | undefined;
 }
-type ClientCallback = (
-  error: Error | null,
-  response?: { statusCode: number; headers: object; body: StreamedResponse },
-) => void;
+type ClientCallback = (error: Error | null, response?: { statusCode: number; headers: object; body: Arrived }) => void;
 
 /**
  * The unprotected lane: `@fastify/http-proxy` on one route, with our own HTTP client under it.
@@ -54,8 +53,7 @@ export async function openPassthrough(app: FastifyInstance): Promise<void> {
       rewriteRequestHeaders: (request) => ({ [passage]: (request.raw as Marked)[passage] }) as never,
       onResponse: (request, reply, response) => {
         reply.hijack();
-        const stream = (response as unknown as { stream: StreamedResponse }).stream;
-        (request.raw as Marked)[passage]?.arrived({ kind: "streamed", response: stream });
+        (request.raw as Marked)[passage]?.arrived((response as unknown as { stream: Arrived }).stream);
       },
       onError: (reply, { error }) => {
         reply.hijack();
@@ -97,9 +95,9 @@ function send(request: ClientRequest, callback: ClientCallback): void {
   const to = request.headers[passage];
   const body = to.body !== "streamed" ? to.body : typeof request.body === "object" ? new Upload(request.body) : null;
   const cancel = openCall(to.pool, { ...to.dispatch, body, maxStoredBytes: -1 }, (outcome) => {
-    if (outcome.kind !== "streamed") return callback(new Undelivered(outcome));
+    if (outcome.kind === "unsent" || outcome.kind === "unanswered") return callback(new Undelivered(outcome));
     // What reply-from calls the body comes back to `onResponse` as the stream: here it is the whole answer.
-    callback(null, { statusCode: 200, headers: {}, body: outcome.response });
+    callback(null, { statusCode: 200, headers: {}, body: outcome });
   });
   to.begun(cancel);
 }

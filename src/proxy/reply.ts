@@ -137,10 +137,15 @@ function isWaitingToSend(request: IncomingMessage): boolean {
   return request.headers.expect?.toLowerCase() === "100-continue";
 }
 
-function sendWhole(response: ServerResponse, stored: StoredResponse, headers: string[]): void {
+export function sendWhole(response: ServerResponse, stored: StoredResponse, headers: string[]): void {
   writeHead(response, stored.status, stored.reason, headers);
   addTrailers(response, stored.trailers);
   const { body } = stored;
+  if (!response.req.complete) {
+    response.write(body);
+    endGently(response);
+    return;
+  }
   // Head and body in one string are one plain write; octets beside the head are gathered and written apart.
   if (body.length > 0 && body.length <= maxJoinedBytes) response.end(body.toString("latin1"), "latin1");
   else response.end(body);

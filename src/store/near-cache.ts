@@ -35,6 +35,10 @@ class NearCache implements RecordStore {
     this.withdrawAfterMs = store.withdrawAfterMs;
   }
 
+  recall(key: RecordKey): Final | undefined {
+    return this.known.recall(key);
+  }
+
   claim(request: ClaimRequest): Promise<Claim> {
     const claim = this.known.recall(request.lease.key);
     return claim === undefined ? this.#ask(request) : Promise.resolve(claim);

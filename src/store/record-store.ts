@@ -138,6 +138,12 @@ export interface RecordStore {
    */
   claim(request: ClaimRequest): Promise<Claim>;
 
+  /**
+   * What this process knows of the record without asking, where that cannot change any more: what `claim` would say.
+   * Only a near cache has it.
+   */
+  recall?(key: RecordKey): Extract<Claim, { kind: "done" | "notReplayable" }> | undefined;
+
   /** After this time a claim that went unanswered can no longer be carried out, ms. A withdrawal is repeated then. */
   readonly withdrawAfterMs: number;
 

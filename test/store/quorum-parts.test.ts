@@ -221,7 +221,7 @@ function wrapped() {
   const failing = new Set<string>();
   const hooks: { afterPeek: () => unknown; beforeTake: () => unknown } = { afterPeek: () => {}, beforeTake: () => {} };
   const inner = new Proxy({} as RecordStore, {
-    get: (_, verb: keyof RecordStore) =>
+    get: (_, verb: Exclude<keyof RecordStore, "recall">) =>
       verb === "withdrawAfterMs"
         ? 0
         : async (...args: unknown[]) => {
