@@ -1,4 +1,4 @@
-// Compiles src/ to dist/, and takes along what the compiler leaves behind: the Lua scripts, read beside their module.
+// Compiles src/ to dist/, and takes along what the compiler leaves behind: the Lua scripts and the console, read beside their modules.
 // Built beside and then put in place, so that a failed build leaves the last one alone.
 import { spawnSync } from "node:child_process";
 import { chmodSync, cpSync, renameSync, rmSync } from "node:fs";
