@@ -28,7 +28,7 @@ export interface EpisodeResult {
 }
 
 /** Keys that live at the same time. */
-const atOnce = 24;
+const atOnce = 40;
 const refusedPauseMs = 60;
 
 /** Histories against the rig, under faults of some kinds; then a look at how each of them ended. */
@@ -57,7 +57,7 @@ export async function runEpisode(rig: Rig, options: EpisodeOptions): Promise<Epi
     rig.ledger.isCalm = true;
     // Whatever was claimed is over by now, or in doubt.
     await sleep(leaseMs + 800);
-    await inTurns(8, lives.values(), async ({ history }) => {
+    await inTurns(12, lives.values(), async ({ history }) => {
       history.ending = await endingOf(rig, history);
     });
   } finally {

@@ -13,7 +13,7 @@ interface Row {
 }
 
 /** A row needs some seconds, or nothing happens in it: with less time for each there is one row for each topology. */
-const shortestRowMs = 6_000;
+const shortestRowMs = 4_000;
 const mostHistories = 10_000;
 
 /** Every topology under every kind of fault, as a table. */

@@ -14,8 +14,9 @@ export class Tally {
   readonly answers = new Map<string, number>();
   readonly endings = new Map<string, number>();
 
+  /** Those that were made on purpose. */
   get faultCount(): number {
-    return [...this.faults.values()].reduce((sum, times) => sum + times, 0);
+    return [...this.faults].reduce((sum, [kind, times]) => (kind === "machine busy" ? sum : sum + times), 0);
   }
 
   add({ histories, faults, violations, named }: EpisodeResult): void {

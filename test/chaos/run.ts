@@ -14,7 +14,7 @@ violation, with its history. The same seed plans the same histories and faults; 
 machine.
 
 --minutes    every store and topology under every kind of fault, for about so long together (default 10), as a table;
-             below six minutes every topology under all its faults at once. --only: rows whose name has this in it
+             with less than four seconds for each every topology under all its faults at once. --only: rows whose name has this in it
 --histories  so many on each store, gateways killed, paused and drained, the store shaken
 --breaks     the second dispatches that are known to be possible, made to happen in so many rounds each
 `;
