@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exitOf } from "../e2e/gateway-process.js";
 import { Gateway, type Settings } from "../e2e/harness.js";
+import type { RedisServer } from "../redis-server.js";
 import { Relay } from "../relay.js";
 import type { Fault } from "./history.js";
 import { Ledger } from "./ledger.js";
@@ -70,6 +71,8 @@ export class Rig {
     this.upstreamLink = await Relay.start(owner, this.ledger.port);
     const { topology, redisBinary } = this.options;
     this.stage = await topology.open(owner, redisBinary as string);
+    const stopWatching = this.#watchServers();
+    owner.teardown(stopWatching);
     const settings = settingsOf(`http://127.0.0.1:${this.upstreamLink.port}`, this.stage.store, topology.workers);
     for (let index = 0; index < topology.gateways; index++) {
       const gateway = await Gateway.start(owner, settings, folder);
@@ -168,6 +171,24 @@ export class Rig {
       }
     }
     throw new Error(`the gateway does not start any more: ${gateway.process.stderr}`);
+  }
+
+  /** So is a server that answers late although nothing is being done to it: its disk may be busy, or its core. */
+  #watchServers(): () => void {
+    let isOver = false;
+    const watch = async (server: RedisServer) => {
+      while (!isOver) {
+        const fromMs = this.now();
+        await server.admin.ping().catch(() => {});
+        const toMs = this.now();
+        if (toMs - fromMs > stallMs) this.faults.push({ kind: "machine busy", gateway: null, fromMs, toMs });
+        await sleep(heartbeatMs * 2);
+      }
+    };
+    for (const server of [...this.stage.servers, ...this.stage.lockNodes]) void watch(server);
+    return () => {
+      isOver = true;
+    };
   }
 
   /** A machine that is too busy to run this timer in time starves the gateways as well. */
