@@ -7,7 +7,8 @@
 // Two knobs stand in for what real networks do: `?delay=MS` pays, then answers late; `?cut=after` pays, then breaks
 // the connection instead of answering.
 //
-// Run it with `node examples/ledger-api.mjs [PORT]`; the port is 3000, or a free one for 0.
+// Run it with `node examples/ledger-api.mjs [PORT [HOST]]`; the port is 3000, or a free one for 0. It listens on 127.0.0.1
+// unless told otherwise: in a container it is asked from outside (0.0.0.0).
 
 import { createServer } from "node:http";
 
@@ -45,6 +46,7 @@ async function handle(request, response) {
 const server = createServer((request, response) => {
   handle(request, response).catch((error) => answer(response, 400, { message: error.message }));
 });
-server.listen(Number(process.argv[2] ?? 3000), "127.0.0.1", () => {
-  console.log(`ledger API on http://127.0.0.1:${server.address().port}`);
+const [port = 3000, host = "127.0.0.1"] = process.argv.slice(2);
+server.listen(Number(port), host, () => {
+  console.log(`ledger API on http://${host}:${server.address().port}`);
 });
