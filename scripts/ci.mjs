@@ -13,6 +13,10 @@ const suites = [
   { script: "chaos:short", minutes: 8 },
   { script: "test:chart", minutes: 8 },
   { script: "test:alerts", minutes: 5 },
+  { script: "test:console", minutes: 6 },
+  { script: "test:model", minutes: 4 },
+  { script: "bench:guard", minutes: 4 },
+  { script: "test:image", minutes: 8 },
 ];
 
 let passed = 0;

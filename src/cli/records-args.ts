@@ -7,8 +7,13 @@ export type RecordsCommand = (
       readonly isAll: boolean;
     }
   | { readonly action: "get"; readonly id: string; readonly withBody: boolean }
-  | { readonly action: "delete"; readonly id: string; readonly isSure: boolean }
-  | { readonly action: "resolve"; readonly id: string; readonly done: DoneOptions | null }
+  | { readonly action: "delete"; readonly id: string; readonly isSure: boolean; readonly reason: string | undefined }
+  | {
+      readonly action: "resolve";
+      readonly id: string;
+      readonly done: DoneOptions | null;
+      readonly reason: string | undefined;
+    }
 ) & { readonly common: CommonOptions };
 
 export interface CommonOptions {
@@ -34,12 +39,12 @@ export const recordsUsage = `usage: idempotency-gateway records COMMAND [--admin
 
   list     [--route NAME] [--state STATE] [--key KEY] [--limit N] [--all]
   get      ID [--body]
-  delete   ID [--yes]
-  resolve  ID --not-done
-  resolve  ID --done --status N [--header 'Name: value']... [--body TEXT|@FILE]
+  delete   ID [--yes] [--reason TEXT]
+  resolve  ID --not-done [--reason TEXT]
+  resolve  ID --done --status N [--header 'Name: value']... [--body TEXT|@FILE] [--reason TEXT]
 
 STATE is in_flight, completed, in_doubt or not_replayable. ID may be shortened to 8 digits or more while it is unique.
-The admin port is the one of --config, by default http://127.0.0.1:9090; the token may be in ADMIN_TOKEN as well.
+A reason is written to the gateway's log beside who gave it. The admin port is the one of --config, by default http://127.0.0.1:9090; the token may be in ADMIN_TOKEN as well.
 `;
 
 type Options = NonNullable<ParseArgsConfig["options"]>;
@@ -61,8 +66,8 @@ export function parseRecordsArgs(args: readonly string[]): RecordsCommand {
       return { action, id, withBody: values.body === true, common: values };
     }
     case "delete": {
-      const { values, id } = parse(rest, { yes: { type: "boolean", short: "y" } });
-      return { action, id, isSure: values.yes === true, common: values };
+      const { values, id } = parse(rest, { yes: { type: "boolean", short: "y" }, reason: { type: "string" } });
+      return { action, id, isSure: values.yes === true, reason: values.reason, common: values };
     }
     case "resolve":
       return parseResolve(rest);
@@ -88,16 +93,17 @@ function parseResolve(args: string[]): RecordsCommand {
     status: { type: "string" },
     header: { type: "string", multiple: true, short: "H" },
     body: { type: "string", short: "d" },
+    reason: { type: "string" },
   });
   if (values.done === values["not-done"]) throw new UsageError("say either --done or --not-done");
-  const { status, header = [], body } = values;
+  const { status, header = [], body, reason } = values;
   if (!values.done) {
     if (status ?? body ?? header[0]) throw new UsageError("--status, --header and --body go with --done");
-    return { action: "resolve", id, done: null, common: values };
+    return { action: "resolve", id, done: null, reason, common: values };
   }
   if (!/^[2-5]\d\d$/.test(status ?? "")) throw new UsageError("--done needs --status, a number from 200 to 599");
   const done = { status: Number(status), headers: header.map(splitHeader), body: body ?? "" };
-  return { action: "resolve", id, done, common: values };
+  return { action: "resolve", id, done, reason, common: values };
 }
 
 function splitHeader(text: string): [name: string, value: string] {

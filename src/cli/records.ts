@@ -58,14 +58,14 @@ async function perform(command: RecordsCommand, client: AdminClient, io: Records
       if (!command.isSure && !(await (io.confirm ?? askAtTerminal)(deleteQuestion(id)))) {
         throw new AdminError("nothing was deleted");
       }
-      await client.call("DELETE", path);
+      await client.call("DELETE", path, command.reason === undefined ? undefined : { reason: command.reason });
       show({ id, deleted: true }, `deleted ${id}\n`);
       return 0;
     }
     case "resolve": {
-      const { done } = command;
+      const { done, reason } = command;
       const body = done === null ? { outcome: "not-done" } : { outcome: "done", response: await responseOf(done, io) };
-      const answer = await client.call("POST", `${path}/resolve`, body);
+      const answer = await client.call("POST", `${path}/resolve`, { ...body, reason });
       show(answer, `resolved ${id} as ${body.outcome}\n`);
       return 0;
     }

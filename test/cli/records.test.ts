@@ -131,6 +131,17 @@ t.test("deleting asks first, unless it was told to be sure", async (t) => {
   t.equal((await run("delete", id)).code, 1, "there is nothing left to delete");
 });
 
+t.test("why a record is deleted or resolved stands beside who did it", async (t) => {
+  const { store, run, audits } = await opened(t);
+  const [gone, free] = [await seed(store, "completed"), await seed(store, "in_doubt", { key: "other" })];
+  t.equal((await run("delete", gone, "--yes", "--reason", "sent twice by hand")).code, 0);
+  t.equal((await run("resolve", free, "--not-done", "--reason", "not in the ledger")).code, 0);
+  t.match(audits, [
+    { action: "delete", reason: "sent twice by hand" },
+    { action: "resolve", reason: "not in the ledger" },
+  ]);
+});
+
 t.test("a record in flight is not deleted, and the reason is told", async (t) => {
   const { store, run } = await opened(t);
   const { code, out, err } = await run("delete", await seed(store, "in_flight"));

@@ -88,11 +88,11 @@ function ask({ seen, title, lead, parts, button, tone, send, onDecided, onStale 
   const trouble = el("p", { class: "trouble", role: "alert" });
   const submit = el("button", { type: "submit", class: tone }, button);
   const cancel = el("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
-  const again = el(
-    "button",
-    { type: "button", hidden: true, onclick: () => void (dialog.close(), onStale()) },
-    "Look at the record again",
-  );
+  const lookAgain = () => {
+    dialog.close();
+    onStale();
+  };
+  const again = el("button", { type: "button", hidden: true, onclick: lookAgain }, "Look at the record again");
   const since = span(Date.now() - Date.parse(record.updatedAt));
   const form = el(
     "form",
