@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import { Redis } from "ioredis";
 import t from "tap";
 import { StoreUnavailableError } from "../../src/store/record-store.js";
@@ -14,6 +15,33 @@ import { Wakes } from "../../src/store/redis/wake.js";
 import { lossyProxy } from "../lossy-proxy.js";
 import { redisBinary, redisConfig, startRedis } from "../redis-server.js";
 import { asking, hour, leaseOn, newKey } from "./contract-material.js";
+
+t.test("a subscription that fails wakes nobody: who is woken watches again, and would go on so for ever", async (t) => {
+  // As ioredis does between the loss of its stream and the event that tells of it.
+  const connection = Object.assign(new EventEmitter(), {
+    status: "ready",
+    connect: async () => {},
+    disconnect: () => {},
+    unsubscribe: async () => {},
+    subscribe: async () => {
+      subscriptions += 1;
+      throw new Error("Stream isn't writeable and enableOfflineQueue options is false");
+    },
+  });
+  let subscriptions = 0;
+  const wakes = new Wakes(() => connection as unknown as Redis, t.fail);
+  t.teardown(() => wakes.close());
+  const watch = () => {
+    if (subscriptions === 50) return;
+    const stop = wakes.watch("channel", () => {
+      stop();
+      watch();
+    });
+  };
+  watch();
+  await new Promise(setImmediate);
+  t.equal(subscriptions, 1);
+});
 
 t.test("the breaker opens after misses in a row, and closes with the first answer", async (t) => {
   const news: string[] = [];

@@ -44,12 +44,14 @@ export class Wakes {
   #subscribe(channels: string[]): void {
     const connection = this.#connected();
     if (connection.status !== "ready" || channels.length === 0) return;
-    const wakeAll = () => channels.forEach((channel) => void this.#wake(channel));
-    connection.subscribe(...channels).then(wakeAll, (error: Error) => {
-      // Refused for good, say by the user's rights: watchers then rely on their own clocks, which is slower.
-      if (error.name === "ReplyError") this.onTrouble(`Redis refuses SUBSCRIBE: ${error.message}`);
-      wakeAll();
-    });
+    connection.subscribe(...channels).then(
+      () => channels.forEach((channel) => void this.#wake(channel)),
+      // Watchers then rely on their own clocks, which is slower. They are not woken: a connection that is about to close
+      // refuses at once, a watcher that is woken watches again, and the two of them would never let it close.
+      (error: Error) => {
+        if (error.name === "ReplyError") this.onTrouble(`Redis refuses SUBSCRIBE: ${error.message}`);
+      },
+    );
   }
 
   #connected(): Redis {
