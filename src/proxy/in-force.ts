@@ -1,0 +1,41 @@
+import type { Config } from "../config/config.js";
+import type { Engine } from "../engine/engine.js";
+import type { EventHub } from "../events.js";
+import { compileRouter, type Router } from "../rules/route.js";
+import type { Tracer } from "../trace.js";
+import type { BodyBudget } from "./body.js";
+import type { Trust } from "./forward.js";
+import { type PolicyDocument, policyDocument } from "./policy-page.js";
+import type { Pools } from "./pools.js";
+import type { FastifyRouting } from "./server.js";
+import { compileTrust } from "./trust.js";
+import type { Tunnels } from "./upgrade.js";
+
+/** What the lanes work with, as long as the process lives. */
+export interface LaneParts {
+  readonly engine: Engine;
+  readonly hub: EventHub;
+  readonly pools: Pools;
+  readonly tunnels: Tunnels;
+  readonly budget: BodyBudget;
+  readonly passTo: FastifyRouting;
+  /** Where tracing is on. */
+  readonly tracer?: Tracer | undefined;
+}
+
+/** What a reload replaces, all at once. */
+export interface InForce {
+  readonly config: Config;
+  readonly router: Router;
+  readonly policy: PolicyDocument;
+  readonly isTrusted: Trust;
+}
+
+export function inForceFrom(config: Config): InForce {
+  return {
+    config,
+    router: compileRouter(config.routes),
+    policy: policyDocument(config),
+    isTrusted: compileTrust(config.server.trustProxy),
+  };
+}

@@ -1,0 +1,104 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Outcome, Route } from "../model.js";
+import { problemDocument } from "../problem.js";
+import { upstreamProblem } from "../rules/outcome.js";
+import { publicPath } from "../rules/public-path.js";
+import { hasBody } from "./body.js";
+import { peerOf, upstreamHeaders } from "./forward.js";
+import type { Open } from "./gate.js";
+import type { InForce, LaneParts } from "./in-force.js";
+import { passThrough } from "./passthrough.js";
+import { rawProblem, type Sent, sendProblem, sendStream, sendWhole } from "./reply.js";
+import { traceCall, tracedRequest } from "./traced.js";
+import { tellOfUpgrade, type Visit } from "./visit.js";
+
+/** The unprotected lane: streamed both ways. */
+export class OpenLane {
+  constructor(private readonly parts: LaneParts) {}
+
+  /** A client that leaves takes its call along. `read`: the body, where it has been read already. */
+  stream(visit: Visit, inForce: InForce, { route, head }: Open, read?: Buffer): void {
+    const { request, response } = visit;
+    visit.route = route;
+    visit.letContinue();
+    const begunMs = performance.now();
+    let cancel: (() => void) | undefined;
+    let hasLeft = false;
+    visit.onHangUp = () => {
+      hasLeft = true;
+      cancel?.();
+      return "unprotected";
+    };
+    const dispatch = {
+      origin: route.upstream.origin,
+      method: head.method,
+      target: head.target,
+      headers: upstreamHeaders(head, route, peerOf(request, inForce.isTrusted), "streamed"),
+      timeoutMs: route.upstream.timeoutMs,
+    };
+    const end = visit.trace && traceCall(visit.trace, dispatch, publicPath(route, head.rawPath));
+    passThrough(this.parts.passTo, request, response, {
+      pool: this.parts.pools.for(route.upstream),
+      dispatch,
+      body: read ?? (hasBody(request) ? "streamed" : null),
+      begun: (stop) => {
+        cancel = stop;
+        if (hasLeft) stop();
+      },
+      arrived: (outcome) => {
+        end?.(outcome);
+        this.parts.hub.emit("upstream", { route: route.name, durationMs: performance.now() - begunMs });
+        if (!hasLeft) visit.done(answer(response, outcome, route, inForce));
+        else if (outcome.kind === "streamed") outcome.response.body.destroy();
+      },
+    });
+  }
+
+  /** An upgrade to a WebSocket, octet for octet. */
+  tunnel(request: IncomingMessage, socket: Duplex, head: Buffer, admission: Open, inForce: InForce): void {
+    const { config, isTrusted } = inForce;
+    const { route } = admission;
+    const headers = upstreamHeaders(admission.head, route, peerOf(request, isTrusted), "streamed");
+    headers.push("Connection", "Upgrade", "Upgrade", "websocket");
+    const trace = this.parts.tracer?.begin(tracedRequest(request));
+    const { origin } = route.upstream;
+    const end =
+      trace && traceCall(trace, { method: "GET", origin, headers }, publicPath(route, admission.head.rawPath));
+    const tunnel = { upstream: route.upstream, target: admission.head.target, headers };
+    const told = tellOfUpgrade(request, route, this.parts.hub, trace);
+    this.parts.tunnels.open(request, socket, head, tunnel, {
+      answered: (status) => {
+        end?.(status);
+        told({ status, result: "unprotected" });
+      },
+      failed: (error, isTimeout) => {
+        const outcome = isTimeout
+          ? ({ kind: "unanswered", error, cause: "timeout" } as const)
+          : ({ kind: "unsent", error } as const);
+        end?.(outcome);
+        const instance = `urn:uuid:${randomUUID()}`;
+        const problem = upstreamProblem(outcome);
+        const document = problemDocument(problem, { instance, route: route.name }, config.problems);
+        if (socket.writable) socket.end(rawProblem(document));
+        told({ status: document.status, result: "error", code: problem.code, instance });
+      },
+    });
+  }
+}
+
+function answer(response: ServerResponse, outcome: Outcome, route: Route, inForce: InForce): Sent {
+  switch (outcome.kind) {
+    case "streamed":
+      sendStream(response, outcome.response, [...outcome.response.headers], "cut");
+      return { status: outcome.response.status, result: "unprotected" };
+    case "answered":
+      sendWhole(response, outcome.response, [...outcome.response.headers]);
+      return { status: outcome.response.status, result: "unprotected" };
+    default: {
+      const context = { route: route.name, idempotencyKey: undefined, problems: inForce.config.problems };
+      return sendProblem(response, upstreamProblem(outcome), "error", context);
+    }
+  }
+}
