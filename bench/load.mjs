@@ -3,7 +3,8 @@ import { connect } from "node:net";
 
 /**
  * @param {{ port: number, connections: number, requests: number, seconds: number,
- *   message: (index: number) => string, isRight: (status: number, head: string, body: string) => boolean }} plan
+ *   message: (index: number) => string,
+ *   isRight: (status: number, head: string, body: string, index: number) => boolean }} plan
  * @returns {Promise<{ done: number, wrong: number, seconds: number, latenciesMs: number[] }>}
  */
 export async function load(plan) {
@@ -28,13 +29,17 @@ function converse(plan, state) {
     const socket = connect({ port: plan.port, host: "127.0.0.1", noDelay: true });
     let received = "";
     let sentAtMs = 0;
+    let index = 0;
+    let hasEnded = false;
     const send = () => {
       if (state.next >= plan.requests || performance.now() > state.endsAtMs) {
+        hasEnded = true;
         socket.end();
         return;
       }
       sentAtMs = performance.now();
-      socket.write(plan.message(state.next++), "latin1");
+      index = state.next++;
+      socket.write(plan.message(index), "latin1");
     };
     socket.setEncoding("latin1");
     socket.on("connect", send);
@@ -44,12 +49,13 @@ function converse(plan, state) {
         received = received.slice(answer.length);
         state.latenciesMs.push(performance.now() - sentAtMs);
         state.done++;
-        if (!plan.isRight(answer.status, answer.head, answer.body)) state.wrong++;
+        if (!plan.isRight(answer.status, answer.head, answer.body, index)) state.wrong++;
         send();
       }
     });
     socket.on("error", reject);
-    socket.on("close", () => resolve());
+    // A server that closes in between has left a request unanswered; one that is slow to take the end has not.
+    socket.on("close", () => (hasEnded ? resolve() : reject(new Error(`port ${plan.port} closed a connection`))));
   });
 }
 

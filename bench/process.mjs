@@ -18,11 +18,35 @@ export function cpuMicros(pid) {
   return Number(nanos / 1000n);
 }
 
+/**
+ * User and system time of a process and its children so far, in the kernel's clock ticks: too coarse for a request, good
+ * enough for how a run's time is shared out.
+ */
+export function cpuTicks(pid) {
+  const sum = { user: 0, system: 0 };
+  for (const one of [pid, ...childrenOf(pid)]) {
+    const stat = readFileSync(`/proc/${one}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    sum.user += Number(fields[11]);
+    sum.system += Number(fields[12]);
+  }
+  return sum;
+}
+
 /** Resident memory of a process and its children, MiB. */
 export function residentMiB(pid) {
+  return statusMiB(pid, "VmRSS");
+}
+
+/** The part of it that is the process's own: without files it has mapped, which the kernel may drop at any time. */
+export function ownMiB(pid) {
+  return statusMiB(pid, "RssAnon");
+}
+
+function statusMiB(pid, field) {
   let kib = 0;
   for (const one of [pid, ...childrenOf(pid)]) {
-    kib += Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${one}/status`, "utf8"))?.[1] ?? 0);
+    kib += Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${one}/status`, "utf8"))?.[1] ?? 0);
   }
   return kib / 1024;
 }
@@ -65,14 +89,15 @@ export async function start(command, args, { port, env = {}, seconds = 20 }) {
 const started = new Set();
 
 export async function endAll() {
-  await Promise.all(
-    [...started].map((child) => {
-      const gone = new Promise((resolve) => child.on("exit", resolve));
-      child.kill("SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
-      return gone.finally(() => clearTimeout(timer));
-    }),
-  );
+  await Promise.all([...started].map(end));
+}
+
+export function end(child) {
+  const gone = new Promise((resolve) => child.on("exit", resolve));
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
+  return gone.finally(() => clearTimeout(timer));
 }
 
 async function isOpen(port) {

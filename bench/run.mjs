@@ -1,91 +1,66 @@
 #!/usr/bin/env node
 // npm run bench: CPU time per request of each peer under the same load, in one run, interleaved. Needs `npm run build`.
-// BENCH_ROUNDS (default 6), BENCH_REQUESTS a round and peer (default 6000), BENCH_WARMUP seconds (default 15), BENCH_ONLY=a,b
-import { randomUUID } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
-import { load, quantile } from "./load.mjs";
+// BENCH_ROUNDS (default 6), BENCH_REQUESTS a round and peer (default 6000), BENCH_WARMUP seconds a peer (default 15),
+// BENCH_ONLY="http-proxy;first, redis" rows, BENCH_HERD rounds of the herd on three processes (default 12, 0: none),
+// BENCH_RESULTS=0 writes no files. Exit code 1 only when an answer was wrong.
+import { verdicts } from "./goals.mjs";
+import { runHerd } from "./herd-run.mjs";
+import { measure, summary, warmUp } from "./measure.mjs";
 import { openPeers } from "./peers.mjs";
-import { cpuMicros, endAll, residentMiB } from "./process.mjs";
-import { rows, verdicts } from "./report.mjs";
+import { plot } from "./plot.mjs";
+import { endAll } from "./process.mjs";
+import { aligned, cells, told } from "./report.mjs";
+import { describeMachine, read, write } from "./results.mjs";
+import { countRoundTrips } from "./round-trips.mjs";
+import { clearFolders } from "./stage.mjs";
 
 const rounds = Number(process.env.BENCH_ROUNDS ?? 6);
 const requests = Number(process.env.BENCH_REQUESTS ?? 6000);
 const warmupSeconds = Number(process.env.BENCH_WARMUP ?? 15);
-const connections = 32;
-
-const body = JSON.stringify({ amount: 1250, currency: "EUR", reference: "x".repeat(190) });
-const post = (path, key) =>
-  `POST ${path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nAuthorization: Bearer abc\r\n` +
-  `${key === undefined ? "" : `Idempotency-Key: ${key}\r\n`}Content-Length: ${body.length}\r\n\r\n${body}`;
-
-const run = randomUUID();
-let serial = 0;
-const kinds = {
-  plain: { message: () => post("/payments"), isRight: (status) => status === 201 },
-  first: {
-    message: () => post("/payments", `${run}-${serial++}`),
-    isRight: (status, head) => status === 201 && !/idempotent-replayed/i.test(head),
-  },
-  // A thousand keys, all completed before: each request is a retry of one of them.
-  replay: {
-    message: (index) => post("/payments", `${run}-replay-${index % 1000}`),
-    isRight: (status, head) => status === 201 && /idempotent-replayed: true/i.test(head),
-    prepare: (index) => post("/payments", `${run}-replay-${index}`),
-  },
-};
+const herdRounds = Number(process.env.BENCH_HERD ?? 12);
+const only = (process.env.BENCH_ONLY ?? "").split(";").filter(Boolean);
+const say = (text) => process.stderr.write(`${text}\n`);
 
 try {
-  const peers = await openPeers((process.env.BENCH_ONLY ?? "").split(",").filter(Boolean));
-  for (const peer of peers) await warmUp(peer);
-  const measured = new Map(peers.map((peer) => [peer.name, []]));
+  const machine = describeMachine();
+  const { peers, notes } = await openPeers(only);
+  for (const note of notes) say(note);
+  for (const peer of peers) await warmUp(peer, warmupSeconds);
+  const turns = new Map(peers.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const peer of peers) measured.get(peer.name).push(await measure(peer));
-    process.stderr.write(`round ${round + 1} of ${rounds}\n`);
+    // To and fro, so that nobody is always measured after the same neighbour.
+    for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
+      turns.get(peer.name).push(await measure(peer, requests));
+    }
+    say(`round ${round + 1} of ${rounds}`);
   }
+  const table = peers.map(({ name }) => ({ name, ...summary(turns.get(name)) }));
+  await endAll();
+  const roundTrips = only.length === 0 ? await countRoundTrips() : undefined;
+  await endAll();
+  const herd = only.length === 0 && herdRounds > 0 ? await runHerd(herdRounds) : undefined;
+  const keys = read("scale.json")?.parts?.keys;
   const result = {
     at: new Date().toISOString(),
-    machine: { cpu: cpus()[0].model, cores: cpus().length, node: process.version },
-    plan: { rounds, requests, connections, warmupSeconds },
-    peers: rows(peers, measured),
+    machine: machine(),
+    plan: { rounds, requests, warmupSeconds },
+    notes,
+    peers: table,
+    roundTrips,
+    herd,
+    verdicts: verdicts({ table, roundTrips, herd, keys: keys?.stores }),
   };
-  const judged = verdicts(result.peers);
-  console.log(judged.text);
-  mkdirSync(new URL("results/", import.meta.url), { recursive: true });
-  writeFileSync(
-    new URL("results/latest.json", import.meta.url),
-    `${JSON.stringify({ ...result, verdicts: judged.list }, null, 2)}\n`,
-  );
-  process.exitCode = result.peers.some(({ wrong }) => wrong > 0) ? 1 : 0;
+  console.log(aligned(cells(table)));
+  console.log(`\n${[...notes, ...result.verdicts.map(told)].join("\n")}`);
+  if (keys === undefined) console.log("memory over many keys is not judged: run `npm run bench:scale keys` first");
+  else console.log(`memory over many keys is from bench:scale of ${keys.at.slice(0, 10)}`);
+  if (process.env.BENCH_RESULTS !== "0") {
+    write("latest.json", result);
+    write("latest.svg", plot(result));
+  }
+  const wrong = table.reduce((sum, row) => sum + row.wrong, herd?.wrong ?? 0);
+  process.exitCode = wrong > 0 ? 1 : 0;
 } finally {
   await endAll();
-}
-
-async function warmUp(peer) {
-  const kind = kinds[peer.kind];
-  if (kind.prepare) {
-    await load({
-      port: peer.port,
-      connections,
-      requests: 1000,
-      seconds: 30,
-      message: kind.prepare,
-      isRight: () => true,
-    });
-  }
-  const plan = { port: peer.port, connections, requests: 1e9, seconds: warmupSeconds, ...kind };
-  await load(plan);
-}
-
-async function measure(peer) {
-  const before = cpuMicros(peer.pid);
-  const loaded = await load({ port: peer.port, connections, requests, seconds: 60, ...kinds[peer.kind] });
-  return {
-    cpuMicros: (cpuMicros(peer.pid) - before) / loaded.done,
-    throughput: loaded.done / loaded.seconds,
-    p50Ms: quantile(loaded.latenciesMs, 0.5),
-    p99Ms: quantile(loaded.latenciesMs, 0.99),
-    residentMiB: residentMiB(peer.pid),
-    wrong: loaded.wrong,
-  };
+  clearFolders();
 }
