@@ -2,6 +2,7 @@ import type { EventHub } from "../events.js";
 import type { Attempt, Claim, FlightId, Landing, Lease } from "../model.js";
 import { inProgress, judge, outcomeUnknown, type Verdict } from "../rules/judge.js";
 import { type RecordStore, StoreUnavailableError } from "../store/record-store.js";
+import { Alarm } from "./alarm.js";
 import { type Answer, ownAnswer, repeated } from "./answer.js";
 import { Executions, type Won } from "./executions.js";
 import { type Client, Flight } from "./flight.js";
@@ -77,6 +78,16 @@ export class Engine {
   }
 
   async #fly(flight: Flight, place: string): Promise<void> {
+    const alarm = new Alarm((ring) => this.store.watch(flight.attempt.key, ring));
+    try {
+      await this.#seek(flight, place, alarm);
+    } finally {
+      alarm.close();
+    }
+  }
+
+  /** Asks until the record is ours, or somebody else has ended it, or nobody here wants it any more. */
+  async #seek(flight: Flight, place: string, alarm: Alarm): Promise<void> {
     let after: FlightId | undefined;
     let lookMs = firstLookMs;
     for (;;) {
@@ -93,7 +104,11 @@ export class Engine {
         claim === undefined ? { kind: "wait" } : judge(claim, attempt.fingerprint, attempt.policy);
       if (verdict.kind === "wait") {
         if (claim?.kind === "held") after = claim.flight;
-        await this.#watch(flight, place, claim?.kind === "held" ? Math.min(lookMs, claim.remainingMs + 5) : lookMs);
+        flight.watch(() => {
+          if (this.#flights.get(place) === flight) this.#flights.delete(place);
+          alarm.ring();
+        });
+        await alarm.wait(claim?.kind === "held" ? Math.min(lookMs, claim.remainingMs + 5) : lookMs);
         if (flight.isEmpty) return;
         lookMs = Math.min(lookMs * 2, lastLookMs);
       } else if (claim?.kind === "won") {
@@ -102,6 +117,7 @@ export class Engine {
           this.#withdrawals.add(lease);
           if (flight.isEmpty) return;
         } else {
+          alarm.close();
           await this.#run(flight, place, won, verdict.kind === "probe");
           return;
         }
@@ -138,23 +154,6 @@ export class Engine {
       if (error instanceof StoreUnavailableError) return undefined;
       throw error;
     }
-  }
-
-  /** Waits until the record may have changed, `atMostMs` ± a quarter have passed, or nobody waits any more. */
-  #watch(flight: Flight, place: string, atMostMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        unwatch();
-        resolve();
-      };
-      const timer = setTimeout(wake, atMostMs * (0.75 + Math.random() / 2));
-      const unwatch = this.store.watch(flight.attempt.key, wake);
-      flight.watch(() => {
-        if (this.#flights.get(place) === flight) this.#flights.delete(place);
-        wake();
-      });
-    });
   }
 
   async #run(flight: Flight, place: string, won: Won, mustProbe: boolean): Promise<void> {

@@ -42,6 +42,43 @@ t.test("two processes on one store make one call; the other one's clients share 
   t.equal(statusOf(await later.answer), "201 replayed");
 });
 
+t.test("who waits watches the record once, however often it looks, and not beyond its wait", async (t) => {
+  let [watched, watching, claims] = [0, 0, 0];
+  /** As over Redis: a subscription that is confirmed wakes. */
+  class Confirming extends MemoryStore {
+    override claim(...asked: Parameters<MemoryStore["claim"]>) {
+      claims += 1;
+      return super.claim(...asked);
+    }
+    override watch(...asked: Parameters<MemoryStore["watch"]>) {
+      watched += 1;
+      watching += 1;
+      queueMicrotask(asked[1]);
+      const stop = super.watch(...asked);
+      return () => {
+        watching -= 1;
+        stop();
+      };
+    }
+  }
+  const store = new Confirming();
+  const [one, two] = [engineOn(store).engine, engineOn(store).engine];
+  const upstream = new Upstream();
+  const [first, other] = [client(attemptFor("1"), upstream.work), client(attemptFor("1"), upstream.work)];
+  one.begin(first);
+  await upstream.called(1);
+  two.begin(other);
+  // Long enough for a second look by the clock; each look that makes another one would make thousands.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  t.equal(watched, 1);
+  t.ok(claims <= 6, `${claims} claims`);
+  upstream.calls[0]?.end(answered(201, "made"));
+  t.equal(statusOf(await other.answer), "201 shared");
+  await first.answer;
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(watching, 0);
+});
+
 t.test("a released answer is shared by those that waited, here and elsewhere, and the next request runs", async (t) => {
   const store = new MemoryStore();
   const [one, two] = [engineOn(store).engine, engineOn(store).engine];
