@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Config } from "../config/config.js";
-import { policyPath } from "../problem.js";
+import { type ProblemTypes, policyPath } from "../problem.js";
 import { admit, type Refused } from "./gate.js";
 import { type InForce, inForceFrom, type LaneParts } from "./in-force.js";
 import { OpenLane } from "./open-lane.js";
@@ -32,6 +32,10 @@ export class TrafficLanes implements Lanes {
       refuse: (...request) => this.#refuse(...request),
     });
     this.#inForce = inForceFrom(config);
+  }
+
+  get problems(): ProblemTypes {
+    return this.#inForce.config.problems;
   }
 
   apply(config: Config): void {

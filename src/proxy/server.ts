@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import fastify, { type FastifyInstance } from "fastify";
 import type { Config } from "../config/config.js";
-import { problemDocument } from "../problem.js";
+import { type ProblemTypes, problemDocument } from "../problem.js";
 import { Connections } from "./connections.js";
 import { openPassthrough } from "./passthrough.js";
 import { rawProblem } from "./reply.js";
@@ -13,6 +13,8 @@ import { rawProblem } from "./reply.js";
 export interface Lanes {
   request(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void;
   upgrade(server: Server, request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** How problems are named by the configuration in force. */
+  readonly problems: ProblemTypes;
 }
 
 export type FastifyRouting = (request: IncomingMessage, response: ServerResponse) => void;
@@ -144,7 +146,7 @@ export class TrafficServer {
         ? { code: "headers-too-many", detail: `The header section is larger than ${maxHeaderBytes} bytes.` }
         : { code: "request-ambiguous", detail: "The request is not well-formed HTTP/1.1 (RFC 9112)." },
       { instance: `urn:uuid:${crypto.randomUUID()}`, route: null },
-      this.config.problems,
+      this.#lanes?.problems ?? this.config.problems,
     );
     return rawProblem(document);
   }
