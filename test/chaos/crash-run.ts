@@ -1,5 +1,5 @@
 import { type EpisodeResult, runEpisode } from "./episode.js";
-import { faultsOf } from "./faults.js";
+import { crashesOf } from "./faults.js";
 import { printed, Tally } from "./report.js";
 import { Rig } from "./rig.js";
 import type { Options } from "./run.js";
@@ -9,7 +9,7 @@ import { topologies } from "./stage.js";
 const episodeSize = 125;
 const mostPrinted = 5;
 
-/** As many histories on each store as were asked for, with every fault that it can suffer. */
+/** As many histories on each store as were asked for, while gateways and Redis are killed and paused. */
 export async function crashRun(options: Options, redisBinary: string | undefined): Promise<Tally[]> {
   const tallies: Tally[] = [];
   for (const store of options.stores) {
@@ -32,7 +32,7 @@ async function runStore(store: string, redisBinary: string | undefined, options:
     const rig = await Rig.start({ topology: { ...known, gateways }, redisBinary });
     let result: EpisodeResult;
     try {
-      result = await runEpisode(rig, { seed, first: tally.histories, histories, faults: faultsOf(known) });
+      result = await runEpisode(rig, { seed, first: tally.histories, histories, faults: crashesOf(known) });
     } finally {
       await rig.stop();
     }
