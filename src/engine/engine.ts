@@ -38,7 +38,7 @@ export class Engine {
   /** `client.reply` is called once, later or now. Returns what to call when the client hangs up: `true`, it will not be. */
   begin(client: Client): () => boolean {
     if (client.attempt.policy.mode === "observe") {
-      this.#observe(client).catch((error) => this.#failed(client.attempt, error, [client]));
+      this.#observe(client).catch((error) => this.#failed(client.attempt, error, [client], true));
       return () => false;
     }
     const place = client.attempt.key + client.attempt.fingerprint;
@@ -56,7 +56,10 @@ export class Engine {
     }
     const flight = new Flight(client, this.hub);
     this.#flights.set(place, flight);
-    this.#fly(flight, place).catch((error) => this.#failed(client.attempt, error, this.#over(flight, place)));
+    this.#fly(flight, place).catch((error) => {
+      const wasRunning = flight.phase === "running";
+      this.#failed(client.attempt, error, this.#over(flight, place), wasRunning);
+    });
     return () => flight.leave(client);
   }
 
@@ -192,9 +195,11 @@ export class Engine {
     return flight.dismiss();
   }
 
-  #failed(attempt: Attempt, error: unknown, clients: Client[]): void {
+  #failed(attempt: Attempt, error: unknown, clients: Client[], wasRunning: boolean): void {
     this.hub.emit("fault", { what: "the gateway failed", ...aboutOf(attempt), error: error as Error });
-    const detail = "The gateway failed while it handled this request. Nobody can know whether it was carried out.";
+    const detail = `The gateway failed while it handled this request. ${
+      wasRunning ? "Nobody can know whether it was carried out." : "It was not sent anywhere."
+    }`;
     for (const client of clients)
       client.reply({ kind: "problem", problem: { code: "internal", detail }, result: "error" });
   }
