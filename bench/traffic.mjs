@@ -25,8 +25,11 @@ export function plain() {
   };
 }
 
-/** A new key each time: each answer comes from an execution of its own. */
-export function first(options = {}) {
+/**
+ * A new key each time: each answer comes from an execution of its own. `options` as `post` takes them; `pathOf` gives each
+ * request a path of its own.
+ */
+export function first({ pathOf, ...options } = {}) {
   const run = randomUUID();
   let serial = 0;
   let seen = new Set();
@@ -35,7 +38,7 @@ export function first(options = {}) {
     prepare: () => {
       seen = new Set();
     },
-    message: () => post({ ...options, key: `${run}-${serial++}` }),
+    message: (index) => post({ ...options, ...(pathOf && { path: pathOf(index) }), key: `${run}-${serial++}` }),
     isRight: (status, head, answer) => {
       const before = seen.size;
       seen.add(idOf(answer));
@@ -45,10 +48,10 @@ export function first(options = {}) {
 }
 
 /**
- * Retries of what was done before. `hot`: a thousand keys over and over, which the process may know by heart. Without it,
- * each key once, and made through `makerPort`, another process with the same store.
+ * Retries of what was done before. `isHot`: `keys` of them over and over, which the process may know by heart. Without
+ * it, each key once, and made through `makerPort`, another process with the same store.
  */
-export function replay({ port, makerPort = port, isHot, ...options }) {
+export function replay({ port, makerPort = port, isHot, keys = 1000, ...options }) {
   const run = randomUUID();
   let made = [];
   let from = 0;
@@ -64,7 +67,7 @@ export function replay({ port, makerPort = port, isHot, ...options }) {
       const done = await load({
         port: makerPort,
         connections: 16,
-        requests: isHot ? 1000 : requests,
+        requests: isHot ? keys : requests,
         seconds: 60,
         message: (index) => post({ ...options, key: `${run}-${from + index}` }),
         isRight: (status, head, answer, index) => {
@@ -81,12 +84,12 @@ export function replay({ port, makerPort = port, isHot, ...options }) {
 }
 
 /** `size` clients at once with one key, then all of them with the next; each key is executed once and shared. */
-export function herd({ size, delayMs }) {
+export function herd({ size, delayMs, connections = size }) {
   const run = randomUUID();
   let from = 0;
   let keys = new Map();
   return {
-    connections: size,
+    connections,
     roundTo: size,
     prepare: () => {
       from++;
