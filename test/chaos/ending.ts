@@ -77,6 +77,8 @@ async function resolve(rig: Rig, gateway: Gateway, history: History): Promise<En
     () => gateway.admin("POST", path, { outcome, ...(response ? { response } : {}) }),
     (answer) => answer.status !== 503,
   );
+  // A decision whose answer was lost, or an owner that was very late: there is nothing to decide any more.
+  if (status === 404 || status === 409) return undefined;
   if (status !== 200) throw new Error(`${history.key} could not be resolved: ${status} ${JSON.stringify(json)}`);
   return { outcome, atMs, retry: await askLast(gateway, history) };
 }

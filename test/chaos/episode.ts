@@ -89,11 +89,14 @@ function newHistory(plan: Plan, rig: Rig): History {
   return history;
 }
 
-/** Those that touched the key's life. One that was over shortly before may have left a lease behind. */
+/** Those that touched the key's life. One that was over shortly before may have left a lease behind; what was kept can be thrown away afterwards. */
 function withFaults(history: History, faults: readonly Fault[]): History {
   const fromMs = Math.min(...history.requests.map(({ atMs }) => atMs));
   const toMs = Math.max(...history.requests.map(({ endedAtMs }) => endedAtMs));
-  return { ...history, faults: faults.filter((fault) => fault.fromMs <= toMs && fault.toMs >= fromMs - leaseMs) };
+  const endMs = history.ending?.atMs ?? toMs;
+  const touches = ({ kind, fromMs: beginMs, toMs: overMs }: Fault) =>
+    beginMs <= (kind === "redis FLUSHALL" ? endMs : toMs) && overMs >= fromMs - leaseMs;
+  return { ...history, faults: faults.filter(touches) };
 }
 
 /** `count` of them at a time. */
