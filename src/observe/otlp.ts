@@ -5,15 +5,21 @@ import { defaultResource, detectResources, envDetector, resourceFromAttributes }
 import { BasicTracerProvider, BatchSpanProcessor, type SpanExporter } from "@opentelemetry/sdk-trace-base";
 import type { Logger } from "pino";
 import type { EventHub } from "../events.js";
+import type { Tracer } from "../trace.js";
 import { withoutSecrets } from "./error-fields.js";
 import { requestTracer } from "./spans.js";
-import type { Tracing } from "./tracing.js";
 import { programVersion } from "./version.js";
 
 /** For what is still here when the process ends, ms. A collector that does not answer must not hold up a rollout. */
 const flushMs = 2_000;
 /** Different lines about the SDK's own troubles. */
 const mostLines = 20;
+
+export interface Tracing {
+  readonly tracer: Tracer;
+  /** Sends what is still here, for as long as that may take. Never rejects. */
+  close(): Promise<void>;
+}
 
 /** Sampler, limits, batches, endpoint, headers and resource are read from the `OTEL_*` variables by the SDK itself. */
 export function openOtlp(hub: EventHub, log: Logger): Tracing {

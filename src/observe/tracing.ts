@@ -1,12 +1,6 @@
 import type { Logger } from "pino";
 import type { EventHub } from "../events.js";
-import type { Tracer } from "../trace.js";
-
-export interface Tracing {
-  readonly tracer: Tracer;
-  /** Sends what is still here, for as long as that may take. Never rejects. */
-  close(): Promise<void>;
-}
+import type { Tracing } from "./otlp.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
