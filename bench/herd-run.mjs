@@ -22,7 +22,7 @@ export async function runHerd(rounds) {
   });
   const find = (pattern) => {
     const found = pattern.exec(output);
-    if (found === null) throw new Error(`bench/herd.mjs printed nothing like ${pattern}:\n${output}`);
+    if (found === null) throw new Error(`bench/herd.mjs ended without its figures ${output.trim()}`.trim());
     return found.slice(1);
   };
   const [spreadMs, leastMs, mostMs] = find(/first answer to last, ms +median ([\d.]+), from ([\d.]+) to ([\d.]+)/).map(

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // npm run bench:scale [duplicates keys bodies workers routes]: how cost grows. Without a name, all parts in turn.
-// SCALE_TURNS (default 3), SCALE_REQUESTS a turn (default 3000), SCALE_KEYS=10000,100000 sizes of the keys' part,
-// SCALE_SECONDS for each of them (default 600), BENCH_FULL=1 goes on to ten million keys (and gives them three hours),
+// SCALE_TURNS (default 3), SCALE_REQUESTS a turn (default 3000), SCALE_WARMUP seconds for each gateway (default 8),
+// SCALE_KEYS=10000,100000 sizes of the keys' part, SCALE_SECONDS for each of them (default 600), BENCH_FULL=1 goes on to ten million keys (and gives them three hours),
 // BENCH_RESULTS=0 writes no files. A part replaces its own older result only. Exit code 1 when an answer was wrong.
 import { endAll } from "./process.mjs";
 import { markdown } from "./report.mjs";
@@ -14,6 +14,7 @@ const plan = {
   turns: Number(process.env.SCALE_TURNS ?? 3),
   requests: Number(process.env.SCALE_REQUESTS ?? 3000),
   sizes: (process.env.SCALE_KEYS ?? `10000,100000,1000000${isFull ? ",10000000" : ""}`).split(",").map(Number),
+  warmupSeconds: Number(process.env.SCALE_WARMUP ?? 8),
   seconds: Number(process.env.SCALE_SECONDS ?? (isFull ? 10_800 : 600)),
 };
 const names = process.argv.slice(2);

@@ -7,7 +7,7 @@ const sizes = [1, 32, 256, 1024].map((kib) => kib * 1024);
 /** At most this much in one turn. */
 const turnBytes = 64 * 2 ** 20;
 
-export async function run({ turns, requests, say }) {
+export async function run({ turns, requests, warmupSeconds, say }) {
   const [upstream, redis] = [await openUpstream(), await openRedis()];
   const points = [];
   for (const [store, setting] of [
@@ -15,6 +15,7 @@ export async function run({ turns, requests, say }) {
     ["embedded", onDisk(newFolder())],
   ]) {
     const gateway = await openGateway({ store: setting, routes: roomyRoute(upstream.port), server: limits });
+    await warmUp({ ...gateway, traffic: first() }, warmupSeconds);
     for (const bytes of sizes) {
       const many = Math.max(64, Math.min(requests, Math.floor(turnBytes / bytes)));
       const point = { store, bytes, wrong: 0 };

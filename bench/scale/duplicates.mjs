@@ -1,14 +1,14 @@
 // More and more clients with one key.
 import { measure, summary, warmUp } from "../measure.mjs";
 import { newFolder, onDisk, onRedis, openGateway, openRedis, openUpstream, protectedRoute } from "../stage.mjs";
-import { herd } from "../traffic.mjs";
+import { first, herd } from "../traffic.mjs";
 
 const sizes = [1, 10, 100, 1000];
 const delayMs = 20;
 /** The same for all but the largest, so that only the number of duplicates differs. */
 const connections = 100;
 
-export async function run({ turns, requests, say }) {
+export async function run({ turns, requests, warmupSeconds, say }) {
   const [upstream, redis] = [await openUpstream(), await openRedis()];
   const points = [];
   for (const [store, setting] of [
@@ -16,9 +16,10 @@ export async function run({ turns, requests, say }) {
     ["embedded", onDisk(newFolder())],
   ]) {
     const gateway = await openGateway({ store: setting, routes: protectedRoute(upstream.port) });
+    await warmUp({ ...gateway, traffic: first() }, warmupSeconds);
     for (const size of sizes) {
       const traffic = herd({ size, delayMs, connections: Math.max(connections, size) });
-      await warmUp({ ...gateway, traffic }, 2);
+      await warmUp({ ...gateway, traffic }, 1);
       const all = [];
       for (let turn = 0; turn < turns; turn++) all.push(await measure({ ...gateway, traffic }, requests));
       points.push({ store, size, ...summary(all) });

@@ -7,7 +7,7 @@ import { first } from "../traffic.mjs";
 
 const counts = [10, 200, 2000];
 
-export async function run({ turns, requests, say }) {
+export async function run({ turns, requests, warmupSeconds, say }) {
   const [upstream, redis] = [await openUpstream(), await openRedis()];
   const points = [];
   for (const count of counts) {
@@ -16,7 +16,7 @@ export async function run({ turns, requests, say }) {
     const startMs = performance.now() - begunMs;
     const traffic = first({ pathOf: (index) => pathOf(index % count, index) });
     const peer = { ...gateway, traffic };
-    await warmUp(peer, 3);
+    await warmUp(peer, warmupSeconds);
     const all = [];
     for (let turn = 0; turn < turns; turn++) all.push(await measure(peer, Math.max(requests, count)));
     points.push({ count, startMs, ...summary(all) });

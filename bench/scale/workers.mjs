@@ -5,7 +5,7 @@ import { end } from "../process.mjs";
 import { newFolder, onDisk, onRedis, openGateway, openRedis, openUpstream, protectedRoute } from "../stage.mjs";
 import { first, replay } from "../traffic.mjs";
 
-export async function run({ turns, requests, say }) {
+export async function run({ turns, requests, warmupSeconds, say }) {
   const [upstream, redis] = [await openUpstream(), await openRedis()];
   const points = [];
   for (const workers of [...new Set([1, 2, cpus().length])].sort((a, b) => a - b)) {
@@ -24,7 +24,7 @@ export async function run({ turns, requests, say }) {
         ["replay", replay({ port: gateway.port, isHot: true })],
       ]) {
         const peer = { ...gateway, traffic };
-        await warmUp(peer, 2 + workers);
+        await warmUp(peer, warmupSeconds);
         const all = [];
         for (let turn = 0; turn < turns; turn++) all.push(await measure(peer, requests));
         point[kind] = summary(all);
