@@ -161,8 +161,12 @@ export class Gateway {
     await this.until(`${count} waiters`, async () => (await this.metric(name)) === count);
   }
 
+  /** A store that does not answer yet is asked again. */
   async reachesState(key: string, state: ShownRecord["state"] | "absent"): Promise<void> {
-    await this.until(`${key} is ${state}`, async () => (await this.recordState(key)) === state);
+    await this.until(`${key} is ${state}`, async () => {
+      const { status, json } = await this.admin("GET", `/v1/records?key=${encodeURIComponent(key)}`);
+      return status === 200 && ((json as { records: ShownRecord[] }).records[0]?.state ?? "absent") === state;
+    });
   }
 
   /** Asks again and again until it is so; fails after half a minute with what was awaited. */
