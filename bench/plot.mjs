@@ -40,7 +40,7 @@ export function plot({ at, machine, peers }) {
 <style>${style}
 </style>
 <text class="title" x="12" y="22">CPU time of a request, µs</text>
-<text class="faint" x="12" y="41">dark: user, light: system; blue: the gateway, grey: others. ${at.slice(0, 10)}, ${machine.cores} cores, node ${machine.node}, load ${machine.load.join(" to ")}</text>
+<text class="faint" x="12" y="41">left part: user, right part: system; blue: the gateway, grey: others. ${at.slice(0, 10)}, ${machine.cores} cores, node ${machine.node}, load ${machine.load.join(" to ")}</text>
 ${[...grid, ...bars].join("\n")}
 </svg>
 `;

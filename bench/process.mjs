@@ -74,6 +74,7 @@ export async function start(command, args, { port, env = {}, seconds = 20 }) {
   const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   const output = [];
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => output.push(text));
+  if (started.size === 0) endWithUs();
   started.add(child);
   child.on("exit", () => started.delete(child));
   const endsAt = Date.now() + seconds * 1000;
@@ -87,6 +88,17 @@ export async function start(command, args, { port, env = {}, seconds = 20 }) {
 }
 
 const started = new Set();
+
+/** Whoever is told to stop in the middle takes along what it has started. */
+function endWithUs() {
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ]) {
+    if (process.listenerCount(signal) > 0) continue;
+    process.once(signal, () => endAll().finally(() => process.exit(code)));
+  }
+}
 
 export async function endAll() {
   await Promise.all([...started].map(end));

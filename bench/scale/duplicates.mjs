@@ -18,10 +18,13 @@ export async function run({ turns, requests, warmupSeconds, say }) {
     const gateway = await openGateway({ store: setting, routes: protectedRoute(upstream.port) });
     await warmUp({ ...gateway, traffic: first() }, warmupSeconds);
     for (const size of sizes) {
-      const traffic = herd({ size, delayMs, connections: Math.max(connections, size) });
+      const clients = Math.max(connections, size);
+      const traffic = herd({ size, delayMs, connections: clients });
+      // Connections are made anew for each turn: enough requests on each that this hardly counts.
+      const many = Math.max(requests, 10 * clients);
       await warmUp({ ...gateway, traffic }, 1);
       const all = [];
-      for (let turn = 0; turn < turns; turn++) all.push(await measure({ ...gateway, traffic }, requests));
+      for (let turn = 0; turn < turns; turn++) all.push(await measure({ ...gateway, traffic }, many));
       points.push({ store, size, ...summary(all) });
       say(`${store}, ${size} duplicates`);
     }
