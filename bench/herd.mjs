@@ -28,7 +28,11 @@ let holdMs = upstreamMs;
 const upstream = createServer((request, response) => {
   request.resume().on("end", () => {
     dispatches++;
-    setTimeout(() => response.writeHead(201, { "content-type": "application/json" }).end(answer), holdMs);
+    setTimeout(
+      () =>
+        response.writeHead(201, { "content-type": "application/json", "content-length": answer.length }).end(answer),
+      holdMs,
+    );
   });
 });
 
@@ -45,7 +49,7 @@ async function openGateways(upstreamPort) {
       file,
       `server: { host: 127.0.0.1, port: ${port} }
 admin: { port: ${adminPort} }
-store: { type: redis, url: "redis://127.0.0.1:${redisPort}" }
+store: { type: redis, url: "redis://127.0.0.1:${redisPort}", commandTimeout: 5s }
 logging: { level: warn }
 routes:
   - name: payments
@@ -77,11 +81,18 @@ function ask(socket, key) {
     socket.on("data", (chunk) => {
       firstMs ||= performance.now();
       text += chunk.latin1Slice();
-      if (!text.endsWith(answer)) return;
+      const length = /\r\ncontent-length: (\d+)\r\n/i.exec(text)?.[1];
+      const headEnd = text.indexOf("\r\n\r\n");
+      if (headEnd < 0 || length === undefined || text.length < headEnd + 4 + Number(length)) return;
       const lastMs = performance.now();
       socket.removeAllListeners("close");
       socket.destroy();
-      resolve({ firstMs, lastMs, isRight: text.startsWith("HTTP/1.1 201"), isOwn: !/idempotent-replayed/i.test(text) });
+      resolve({
+        firstMs,
+        lastMs,
+        isRight: text.startsWith("HTTP/1.1 201") && text.endsWith(answer),
+        isOwn: !/idempotent-replayed/i.test(text),
+      });
     });
     socket.write(`POST /payments HTTP/1.1\r\nHost: bench\r\nIdempotency-Key: ${key}\r\nContent-Length: 2\r\n\r\n{}`);
   });

@@ -51,6 +51,9 @@ function broken(history: History): Violation[] {
   return Object.entries(rules).flatMap(([rule, find]) => find(history).map((what) => ({ rule, what })));
 }
 
+/** Faults that make a store forget what it has acknowledged, even the claims. */
+export const forgetting: ReadonlySet<string> = new Set(["redis FLUSHALL", "redis failover, and two primaries"]);
+
 /** What a store cannot keep that was emptied. What is left is what the locks are for. */
 const forgivenWhenFlushed: ReadonlySet<string> = new Set([
   "at most one dispatch",
@@ -61,7 +64,7 @@ const forgivenWhenFlushed: ReadonlySet<string> = new Set([
 ]);
 
 function flushesOf({ faults }: History): readonly Fault[] {
-  return faults.filter(({ kind }) => kind === "redis FLUSHALL");
+  return faults.filter(({ kind }) => forgetting.has(kind));
 }
 
 /** A gateway that cannot run cannot renew its lock: a lock is good for as long as nobody sleeps past it. */
@@ -111,9 +114,13 @@ function mayFollow(history: History, earlier: Dispatch, later: Dispatch): boolea
   return resolved?.outcome === "not-done" && resolved.atMs <= later.atMs;
 }
 
-/** An `Age` says that the record was completed: from then on nothing is sent, on whatever route. */
+/**
+ * An `Age` says that the record was completed: from then on nothing is sent, on whatever route. Only claims wait for
+ * replicas: a failover may take a record back to where it was claimed, and then it is in doubt, whatever that means there.
+ */
 function storedAnswerIsFinal(history: History): string[] {
   const found: string[] = [];
+  if (history.route === "retry" && history.faults.some(({ kind }) => kind === "redis failover")) return found;
   for (const { result, endedAtMs, client } of history.requests) {
     if (result.kind !== "answer" || !result.hasAge || result.dispatch === null) continue;
     for (const { n, atMs } of history.dispatches) {

@@ -1,6 +1,6 @@
 import { send } from "../e2e/client.js";
 import { seen } from "./answer-seen.js";
-import { check, isNamedBreak, type Violation } from "./checker.js";
+import { check, forgetting, isNamedBreak, type Violation } from "./checker.js";
 import { endingOf } from "./ending.js";
 import { injectFaults } from "./faults.js";
 import { type Asked, type Fault, type History, releaseStatuses, unknownStatuses } from "./history.js";
@@ -95,7 +95,7 @@ function withFaults(history: History, faults: readonly Fault[]): History {
   const toMs = Math.max(...history.requests.map(({ endedAtMs }) => endedAtMs));
   const endMs = history.ending?.atMs ?? toMs;
   const touches = ({ kind, fromMs: beginMs, toMs: overMs }: Fault) =>
-    beginMs <= (kind === "redis FLUSHALL" ? endMs : toMs) && overMs >= fromMs - leaseMs;
+    beginMs <= (forgetting.has(kind) ? endMs : toMs) && overMs >= fromMs - leaseMs;
   return { ...history, faults: faults.filter(touches) };
 }
 

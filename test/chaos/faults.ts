@@ -22,6 +22,8 @@ const hasRedis = (topology: Topology) => !nameOf(topology).startsWith("embedded"
 const hasLink = (topology: Topology) => /^one Redis|lock nodes/.test(nameOf(topology));
 const hasLocks = (topology: Topology) => /lock nodes/.test(nameOf(topology));
 const failsOver = (topology: Topology) => /^Sentinel/.test(nameOf(topology));
+/** There a primary that comes back before the sentinels have led its replicas away finds one to confirm its claims. */
+const maySplit = (topology: Topology) => /one of two/.test(nameOf(topology));
 /** A server that is gone there is replaced by another one: that is a fault of its own. */
 const staysThePrimary = (topology: Topology) => hasRedis(topology) && !failsOver(topology);
 
@@ -60,6 +62,12 @@ async function slowDown(link: Relay, random: Random): Promise<void> {
   link.slow(random.integer(10, 120));
   await sleep(random.integer(300, 1500));
   link.slow(0);
+}
+
+/** The old primary comes back at once: for some seconds it does not know that it is one no more. */
+async function failOver({ stage }: Rig, random: Random): Promise<void> {
+  await stage.failOver?.(random.pick(["kill", "kill", "freeze"]));
+  await sleep(random.integer(500, 1500));
 }
 
 /** By name, as in the table that a run prints. What the upstream itself does is in every plan. */
@@ -186,14 +194,13 @@ export const faultKinds: Readonly<Record<string, FaultKind>> = {
       if (stage.link !== undefined) await slowDown(stage.link, random);
     }),
   },
-  "redis failover": {
+  "redis failover": { on: "redis", weight: 3, fits: failsOver, apply: during("redis failover", failOver) },
+  "redis failover, and two primaries": {
     on: "redis",
     weight: 3,
-    fits: failsOver,
-    apply: during("redis failover", async ({ stage }, random) => {
-      await stage.failOver?.(random.pick(["kill", "kill", "freeze"]));
-      await sleep(random.integer(500, 1500));
-    }),
+    isAlone: true,
+    fits: maySplit,
+    apply: during("redis failover, and two primaries", failOver),
   },
   "redis FLUSHALL": {
     on: "redis",
@@ -239,7 +246,8 @@ export function crashesOf(topology: Topology): string[] {
 
 /** The names of the faults that a topology can suffer. */
 export function faultsOf(topology: Topology): string[] {
-  return Object.entries(faultKinds).flatMap(([name, { fits }]) => (fits(topology) ? [name] : []));
+  const isFit = ({ fits }: FaultKind) => fits(topology) && (!maySplit(topology) || fits === maySplit);
+  return Object.entries(faultKinds).flatMap(([name, kind]) => (isFit(kind) ? [name] : []));
 }
 
 /** Faults of these kinds one after another, at random distances, until `isOver`. */

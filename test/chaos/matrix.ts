@@ -63,6 +63,8 @@ function mixed(rows: readonly Row[]): Row[] {
   return [...new Set(rows.map(({ topology }) => topology))].flatMap((topology) => {
     const own = rows.filter((row) => row.topology === topology);
     const together = own.filter((row) => !isAlone(row)).flatMap((row) => row.faults);
+    // There only to show a break: nothing for a short run.
+    if (together.length === 0) return [];
     return [{ topology, fault: "all of them", faults: together }, ...own.filter(isAlone)];
   });
 }
@@ -86,5 +88,5 @@ function numbersOf(tallies: readonly Tally[]): number[] {
 /** A row of a Markdown table. */
 function line(topology: string, fault: string, numbers: readonly (number | string)[]): string {
   const cells = numbers.map((value) => String(value).padStart(10));
-  return `| ${topology.padEnd(26)} | ${fault.padEnd(39)} | ${cells.join(" | ")} |`;
+  return `| ${topology.padEnd(40)} | ${fault.padEnd(39)} | ${cells.join(" | ")} |`;
 }

@@ -50,7 +50,8 @@ export const topologies: Readonly<Record<string, Topology>> = {
   "embedded, two workers": { gateways: 1, workers: 2, open: embedded },
   "one Redis, two gateways": { gateways: 2, workers: 1, open: oneRedis },
   "one Redis, three gateways": { gateways: 3, workers: 1, open: oneRedis },
-  "Sentinel, waitReplicas 1": { gateways: 2, workers: 1, open: sentinel },
+  "Sentinel, its one replica waited for": { gateways: 2, workers: 1, open: (...to) => sentinel(1, ...to) },
+  "Sentinel, one of two replicas waited for": { gateways: 2, workers: 1, open: (...to) => sentinel(2, ...to) },
   "Cluster of three": { gateways: 2, workers: 1, open: cluster },
   "Redis and three lock nodes": { gateways: 2, workers: 1, open: withLocks },
 };
@@ -86,9 +87,9 @@ async function cluster(owner: Owner, binary: string): Promise<Stage> {
   return { ...bare, kind: "redis", store: { type: "redis", cluster: { nodes } }, servers: all };
 }
 
-async function sentinel(owner: Owner, binary: string): Promise<Stage> {
-  const { primary, all } = await startReplicated(owner, binary, 2, durable);
-  const nodes = await startSentinels(owner, binary, primary, 2);
+async function sentinel(replicas: number, owner: Owner, binary: string): Promise<Stage> {
+  const { primary, all } = await startReplicated(owner, binary, replicas, durable);
+  const nodes = await startSentinels(owner, binary, primary, replicas);
   const store = { type: "redis", sentinel: { master: "main", nodes }, waitReplicas: 1 };
   return { ...bare, kind: "redis", store, servers: all, failOver: (how) => failOver(all, how) };
 }
