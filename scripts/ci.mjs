@@ -14,7 +14,6 @@ const suites = [
   { script: "test:chart", minutes: 8 },
   { script: "test:alerts", minutes: 5 },
   { script: "test:console", minutes: 6 },
-  { script: "test:model", minutes: 4 },
   { script: "bench:guard", minutes: 4 },
   { script: "test:image", minutes: 8 },
 ];
