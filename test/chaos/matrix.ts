@@ -63,8 +63,8 @@ function mixed(rows: readonly Row[]): Row[] {
   return [...new Set(rows.map(({ topology }) => topology))].flatMap((topology) => {
     const own = rows.filter((row) => row.topology === topology);
     const together = own.filter((row) => !isAlone(row)).flatMap((row) => row.faults);
-    // There only to show a break: nothing for a short run.
-    if (together.length === 0) return [];
+    // Like another one, or there only to show a break: nothing for a short run.
+    if (together.length === 0 || topologies[topology]?.isLikeAnother === true) return [];
     return [{ topology, fault: "all of them", faults: together }, ...own.filter(isAlone)];
   });
 }
