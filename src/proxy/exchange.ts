@@ -42,9 +42,22 @@ export function exchange(pool: Dispatcher, dispatch: Dispatch): Promise<Outcome>
   });
 }
 
+/** How far a call is before it is begun, and what becomes of its connection. */
+export interface CallState {
+  /** Some of it is on its way, so that whatever fails has perhaps been carried out. */
+  readonly isSent: boolean;
+  /** Its connection is not used again. */
+  readonly isLast: boolean;
+}
+
 /** The same for the unprotected lane, where a client that leaves takes its call along. Returns the way to stop it. */
-export function openCall(pool: Dispatcher, dispatch: Dispatch, done: (outcome: Outcome) => void): () => void {
-  const call = new Call(dispatch, done);
+export function openCall(
+  pool: Dispatcher,
+  dispatch: Dispatch,
+  done: (outcome: Outcome) => void,
+  { isSent, isLast }: CallState = { isSent: false, isLast: false },
+): () => void {
+  const call = new Call(dispatch, done, isSent);
   try {
     pool.dispatch(
       {
@@ -54,6 +67,7 @@ export function openCall(pool: Dispatcher, dispatch: Dispatch, done: (outcome: O
         headers: dispatch.headers,
         body: dispatch.body,
         idempotent: false,
+        ...(isLast ? { reset: true } : {}),
       },
       call,
     );
@@ -63,14 +77,14 @@ export function openCall(pool: Dispatcher, dispatch: Dispatch, done: (outcome: O
   return () => call.cancel();
 }
 
-class TimeoutError extends Error {
+export class TimeoutError extends Error {
   override readonly name = "TimeoutError";
   readonly code = "TIMEOUT";
 }
 
 /** undici's handler interface without the wrapping that would parse every header into an object first. */
 class Call implements Dispatcher.DispatchHandler {
-  #isSent = false;
+  #isSent: boolean;
   #isOver = false;
   #abort: ((error?: Error) => void) | undefined;
   #timer: NodeJS.Timeout;
@@ -85,7 +99,9 @@ class Call implements Dispatcher.DispatchHandler {
   constructor(
     private readonly dispatch: Dispatch,
     private readonly done: (outcome: Outcome) => void,
+    isSent: boolean,
   ) {
+    this.#isSent = isSent;
     this.#timer = setTimeout(() => this.#expire(), dispatch.timeoutMs);
   }
 

@@ -1,5 +1,7 @@
+import type { Duplex } from "node:stream";
 import { buildConnector, Pool } from "undici";
 import type { Upstream } from "../model.js";
+import { UpstreamPool } from "./plain/upstream-pool.js";
 
 /** Idle connections are dropped before most upstreams drop theirs, ms; a shorter `Keep-Alive: timeout` is honoured. */
 const keepAliveMs = 4_000;
@@ -16,38 +18,55 @@ export function isTorn(): boolean {
   return tearing;
 }
 
-/** Connection pools, one for each distinct set of upstream settings; reloads keep those that are still wanted. */
+/** The connections to one upstream: those undici makes, and those of requests that are sent plainly. */
+interface Pair {
+  readonly full: Pool;
+  /** `undefined` where there is TLS: what it costs is not ours to save. */
+  readonly plain: UpstreamPool | undefined;
+}
+
+/** Connection pools, one pair for each distinct set of upstream settings; reloads keep those that are still wanted. */
 export class Pools {
-  readonly #pools = new Map<string, Pool>();
-  readonly #byUpstream = new WeakMap<Upstream, Pool>();
+  readonly #pairs = new Map<string, Pair>();
+  readonly #byUpstream = new WeakMap<Upstream, Pair>();
 
   for(upstream: Upstream): Pool {
-    let pool = this.#byUpstream.get(upstream);
+    return this.#pair(upstream).full;
+  }
+
+  plain(upstream: Upstream): UpstreamPool | undefined {
+    return this.#pair(upstream).plain;
+  }
+
+  #pair(upstream: Upstream): Pair {
+    let pair = this.#byUpstream.get(upstream);
     // A request that began before a reload may want a pool that no route of today wants.
-    if (pool === undefined || pool.closed) {
+    if (pair === undefined || pair.full.closed) {
       const name = nameOf(upstream);
-      pool = this.#pools.get(name) ?? open(upstream);
-      this.#pools.set(name, pool);
-      this.#byUpstream.set(upstream, pool);
+      pair = this.#pairs.get(name) ?? { full: openFull(upstream), plain: openPlain(upstream) };
+      this.#pairs.set(name, pair);
+      this.#byUpstream.set(upstream, pair);
     }
-    return pool;
+    return pair;
   }
 
   /** Closes the pools that none of these wants, once their last call is over. */
   keepOnly(upstreams: readonly Upstream[]): void {
     const wanted = new Set(upstreams.map(nameOf));
-    for (const [name, pool] of this.#pools) {
+    for (const [name, { full, plain }] of this.#pairs) {
       if (wanted.has(name)) continue;
-      this.#pools.delete(name);
-      void pool.close();
+      this.#pairs.delete(name);
+      void full.close();
+      plain?.close();
     }
   }
 
   /** Cuts what still runs. */
   async destroy(): Promise<void> {
-    const pools = [...this.#pools.values()];
-    this.#pools.clear();
-    await Promise.all(pools.map((pool) => pool.destroy()));
+    const pairs = [...this.#pairs.values()];
+    this.#pairs.clear();
+    for (const { plain } of pairs) plain?.destroy();
+    await Promise.all(pairs.map(({ full }) => full.destroy()));
   }
 }
 
@@ -55,34 +74,55 @@ function nameOf(upstream: Upstream): string {
   return `${upstream.origin} ${upstream.connections} ${upstream.connectTimeoutMs}`;
 }
 
+/** What every client of undici is made with. */
+export const clientOptions = {
+  pipelining: 1,
+  allowH2: false,
+  // Deadlines are kept by the caller, who knows which part of the call it is in.
+  headersTimeout: 0,
+  bodyTimeout: 0,
+  maxHeaderSize: maxHeaderBytes,
+} as const;
+
 /**
  * Nothing is sent twice: undici re-sends what it pipelines, and what it believes to be idempotent, so it never pipelines
  * here, and `exchange` and `passthrough` declare every request as not idempotent. Certificates are verified.
  */
-function open(upstream: Upstream): Pool {
+function openFull(upstream: Upstream): Pool {
   const connect = buildConnector({ timeout: upstream.connectTimeoutMs });
   return new Pool(upstream.origin, {
+    ...clientOptions,
     connections: upstream.connections,
-    pipelining: 1,
-    allowH2: false,
-    // Deadlines are kept by the caller, who knows which part of the call it is in.
-    headersTimeout: 0,
-    bodyTimeout: 0,
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: longestKeepAliveMs,
-    maxHeaderSize: maxHeaderBytes,
     connect(options, callback) {
       connect(options, (...[error, socket]) => {
         if (error !== null) return callback(error, null);
-        // Before undici's own listener, which may complete a response from within this very event.
-        socket.on("error", () => {
-          tearing = true;
-          process.nextTick(() => {
-            tearing = false;
-          });
-        });
+        watchTearing(socket);
         callback(null, socket);
       });
     },
+  });
+}
+
+/** For `isTorn`. Before undici's own listener, which may complete a response from within this very event. */
+export function watchTearing(socket: Duplex): void {
+  socket.on("error", () => {
+    tearing = true;
+    process.nextTick(() => {
+      tearing = false;
+    });
+  });
+}
+
+function openPlain(upstream: Upstream): UpstreamPool | undefined {
+  const { protocol, hostname, port } = new URL(upstream.origin);
+  if (protocol !== "http:") return undefined;
+  return new UpstreamPool({
+    address: { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 80) },
+    connections: upstream.connections,
+    connectTimeoutMs: upstream.connectTimeoutMs,
+    keptMs: keepAliveMs,
+    longestKeptMs: longestKeepAliveMs,
   });
 }

@@ -9,6 +9,7 @@ import { publicPath } from "../rules/public-path.js";
 import type { Trace } from "../trace.js";
 import { type Dispatch, exchange } from "./exchange.js";
 import { hostOf, type Peer, upstreamHeaders } from "./forward.js";
+import { callPlainly, type WholeDispatch } from "./plain/plain-call.js";
 import type { Pools } from "./pools.js";
 import { traceCall } from "./traced.js";
 
@@ -31,7 +32,7 @@ export function workFor(ready: Ready, pools: Pools, hub: EventHub): Work {
   return {
     async run(): Promise<Outcome> {
       const begunMs = performance.now();
-      const dispatch: Dispatch = {
+      const dispatch: WholeDispatch = {
         origin: route.upstream.origin,
         method: ready.head.method,
         target: forwardedTarget(policy.key, ready.head.target),
@@ -41,7 +42,7 @@ export function workFor(ready: Ready, pools: Pools, hub: EventHub): Work {
         maxStoredBytes: policy.maxStoredBytes,
       };
       const end = trace === undefined ? undefined : traceCall(trace, dispatch, publicPath(route, ready.head.rawPath));
-      const outcome = await exchange(pools.for(route.upstream), dispatch);
+      const outcome = await call(pools, route.upstream, dispatch);
       end?.(outcome);
       const durationMs = performance.now() - begunMs;
       hub.emit("upstream", { route: route.name, durationMs });
@@ -69,6 +70,14 @@ export function workFor(ready: Ready, pools: Pools, hub: EventHub): Work {
       return { kind: "unclear", why: `the probe was answered with ${status}` };
     },
   };
+}
+
+function call(pools: Pools, upstream: Upstream, dispatch: WholeDispatch): Promise<Outcome> {
+  const plain = dispatch.method === "HEAD" ? undefined : pools.plain(upstream);
+  if (plain === undefined) return exchange(pools.for(upstream), dispatch);
+  return new Promise((resolve) => {
+    callPlainly(plain, dispatch, resolve);
+  });
 }
 
 /** Asked with the client's own credentials, but only where the request itself would take them. */

@@ -1,0 +1,68 @@
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { Client } from "undici";
+import type { Outcome } from "../../model.js";
+import { type Dispatch, openCall } from "../exchange.js";
+import { clientOptions, watchTearing } from "../pools.js";
+import type { UpstreamConnection } from "./upstream-connection.js";
+
+/**
+ * An answer that has begun on a connection of ours, read by undici from its first octet: it knows all of HTTP/1.1. It
+ * believes to have sent the request, too; what it writes goes nowhere. The connection ends with the answer.
+ */
+export function readOddAnswer(
+  connection: UpstreamConnection,
+  octets: readonly Buffer[],
+  dispatch: Dispatch,
+  done: (outcome: Outcome) => void,
+): void {
+  const answer = new AnswerOnly(connection, octets);
+  const client = new Client(dispatch.origin, {
+    ...clientOptions,
+    // Not at once: undici does not notice a connection that is there while it asks for one.
+    connect: (_options, callback) => process.nextTick(callback, null, answer as unknown as Socket),
+  });
+  answer.on("close", () => void client.destroy());
+  openCall(client, { ...dispatch, body: null }, done, { isSent: true, isLast: true });
+}
+
+/** A connection whose request has been sent. Nothing is read from it before that seems so to undici as well. */
+class AnswerOnly extends Duplex {
+  readonly #socket: Socket;
+  #waiting: (Buffer | null)[] | undefined;
+
+  constructor(connection: UpstreamConnection, octets: readonly Buffer[]) {
+    super({ allowHalfOpen: false });
+    this.#waiting = [...octets];
+    const socket = connection.handOver((part) => this.#pass(part));
+    this.#socket = socket;
+    watchTearing(this);
+    socket.on("end", () => this.#pass(null));
+    socket.on("error", (error) => this.destroy(error));
+    socket.on("close", () => {
+      if (this.readableEnded) this.destroy();
+      else this.#pass(null);
+    });
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _write(_chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    for (const part of waiting ?? []) this.#pass(part);
+    callback();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#socket.destroy();
+    callback(error);
+  }
+
+  #pass(part: Buffer | null): void {
+    if (this.#waiting !== undefined) this.#waiting.push(part);
+    else if (!this.destroyed && !this.readableEnded && !this.push(part)) this.#socket.pause();
+  }
+}

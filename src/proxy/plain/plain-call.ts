@@ -1,0 +1,99 @@
+import type { HeaderPairs, Outcome } from "../../model.js";
+import { responseHeaders } from "../../rules/response-headers.js";
+import { type Dispatch, TimeoutError } from "../exchange.js";
+import { readOddAnswer } from "./odd-answer.js";
+import type { PlainAnswer, UpstreamConnection } from "./upstream-connection.js";
+import type { PlainCall, UpstreamPool } from "./upstream-pool.js";
+
+/** A request whose body is there whole. */
+export type WholeDispatch = Dispatch & { readonly body: Buffer };
+
+/**
+ * One call, never repeated; as `exchange`, and with the same outcomes, but without a library between the gateway and the
+ * connection. Only answers of the plain form are read here. The rest of an odd one is read by undici, over the same
+ * connection.
+ */
+export function callPlainly(pool: UpstreamPool, dispatch: WholeDispatch, done: (outcome: Outcome) => void): void {
+  pool.send(new Call(pool, dispatch, done));
+}
+
+const noTrailers: HeaderPairs = [];
+
+class Call implements PlainCall {
+  readonly head: string;
+  readonly body: Buffer;
+  readonly maxBodyBytes: number;
+  readonly #endsAtMs: number;
+  readonly #timer: NodeJS.Timeout;
+  #connection: UpstreamConnection | undefined;
+  #isOver = false;
+
+  constructor(
+    private readonly pool: UpstreamPool,
+    private readonly dispatch: WholeDispatch,
+    private readonly done: (outcome: Outcome) => void,
+  ) {
+    this.head = requestHead(dispatch);
+    this.body = dispatch.body;
+    this.maxBodyBytes = dispatch.maxStoredBytes;
+    this.#endsAtMs = performance.now() + dispatch.timeoutMs;
+    this.#timer = setTimeout(() => this.#expire(), dispatch.timeoutMs);
+  }
+
+  mayBeSent(connection: UpstreamConnection): boolean {
+    if (this.#isOver) return false;
+    this.#connection = connection;
+    return true;
+  }
+
+  unsent(error: Error): void {
+    this.#end({ kind: "unsent", error });
+  }
+
+  answered(answer: PlainAnswer): void {
+    if (this.#isOver) return;
+    if (answer.kind === "whole") {
+      const { head, body } = answer;
+      const headers = responseHeaders(head.rawHeaders);
+      this.#end({
+        kind: "answered",
+        response: { status: head.status, reason: head.reason, headers, body, trailers: noTrailers },
+      });
+    } else if (answer.kind === "broken") {
+      this.#end({ kind: "unanswered", error: answer.error, cause: "reset" });
+    } else {
+      clearTimeout(this.#timer);
+      const timeoutMs = Math.max(1, this.#endsAtMs - performance.now());
+      readOddAnswer(this.#connection!, answer.octets, { ...this.dispatch, timeoutMs }, (outcome) => this.#end(outcome));
+    }
+  }
+
+  #expire(): void {
+    const error = new TimeoutError(`no complete answer within ${this.dispatch.timeoutMs} ms`);
+    if (this.#connection === undefined) {
+      this.pool.withdraw(this);
+      this.#end({ kind: "unsent", error });
+    } else {
+      this.#end({ kind: "unanswered", error, cause: "timeout" });
+      this.#connection.destroy();
+    }
+  }
+
+  #end(outcome: Outcome): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.done(outcome);
+  }
+}
+
+/** Where the length of an empty body is told as well (RFC 9110 §8.6). */
+const mayHaveBody: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
+
+/** One character for each octet. Neither part of the request can hold the end of a line: node's parser and ours see to it. */
+function requestHead({ method, target, headers, body }: WholeDispatch): string {
+  let head = `${method} ${target} HTTP/1.1\r\n`;
+  for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
+  if (body.length > 0 || mayHaveBody.has(method)) head += `Content-Length: ${body.length}\r\n`;
+  return `${head}Connection: keep-alive\r\n\r\n`;
+}

@@ -1,0 +1,145 @@
+import { type PlainAnswer, type UpstreamAddress, UpstreamConnection } from "./upstream-connection.js";
+
+/** A request that waits for a connection or an answer. Everything is called at most once, in this order. */
+export interface PlainCall {
+  readonly head: string;
+  readonly body: Buffer;
+  readonly maxBodyBytes: number;
+  /** Right before its first octet is written; `false`: it has been given up, and is not. */
+  mayBeSent(connection: UpstreamConnection): boolean;
+  answered(answer: PlainAnswer): void;
+  /** Instead of both: no connection could be had. */
+  unsent(error: Error): void;
+}
+
+export interface UpstreamPoolOptions {
+  readonly address: UpstreamAddress;
+  /** At once; what is more waits. */
+  readonly connections: number;
+  readonly connectTimeoutMs: number;
+  /** How long an idle connection is kept where the upstream says nothing, and at most, ms. */
+  readonly keptMs: number;
+  readonly longestKeptMs: number;
+}
+
+/** An upstream that says how long it keeps a connection is believed with this much less, ms. */
+const keptMarginMs = 2_000;
+
+/**
+ * Connections to one upstream. A connection is used for one request at a time, and for none before a turn of the event
+ * loop has shown that the upstream has not closed it meanwhile: a request on a closed one would be in doubt.
+ */
+export class UpstreamPool {
+  /** The last one used last: it is the one least likely to have been closed. */
+  readonly #idle: UpstreamConnection[] = [];
+  readonly #all = new Set<UpstreamConnection>();
+  #queue: PlainCall[] = [];
+  #isDue = false;
+  #isClosed = false;
+  #sweeper: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: UpstreamPoolOptions) {}
+
+  /** Sends in the next turn of the event loop, or when a connection is free. */
+  send(call: PlainCall): void {
+    this.#queue.push(call);
+    this.#sendSoon();
+  }
+
+  /** A call that was not sent is given up. `false`: it was sent. */
+  withdraw(call: PlainCall): boolean {
+    const at = this.#queue.indexOf(call);
+    if (at >= 0) this.#queue.splice(at, 1);
+    return at >= 0;
+  }
+
+  /** No new calls; ends with the last of those that were begun. */
+  close(): void {
+    this.#isClosed = true;
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+    for (const connection of this.#idle.splice(0)) connection.destroy();
+  }
+
+  /** Cuts what still runs. */
+  destroy(): void {
+    this.close();
+    for (const connection of this.#all) connection.destroy();
+  }
+
+  #sendSoon(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    setImmediate(() => {
+      this.#isDue = false;
+      this.#sendQueued();
+    });
+  }
+
+  #sendQueued(): void {
+    const queue = this.#queue;
+    let from = 0;
+    while (from < queue.length) {
+      const connection = this.#takeIdle();
+      if (connection !== undefined) this.#sendOver(connection, queue[from++]!);
+      else if (this.#all.size < this.options.connections) this.#open(queue[from++]!);
+      else break;
+    }
+    this.#queue = from === 0 ? queue : queue.slice(from);
+  }
+
+  #takeIdle(): UpstreamConnection | undefined {
+    const nowMs = performance.now();
+    for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
+      if (connection.isUsable && connection.idleUntilMs > nowMs) return connection;
+      connection.destroy();
+    }
+    return undefined;
+  }
+
+  #open(call: PlainCall): void {
+    const { address, connectTimeoutMs } = this.options;
+    const connected = (error: Error | undefined) => {
+      if (error !== undefined) call.unsent(error);
+      else this.#sendOver(connection, call);
+    };
+    const closed = () => {
+      this.#all.delete(connection);
+      if (this.#queue.length > 0) this.#sendSoon();
+    };
+    const connection = new UpstreamConnection(address, connectTimeoutMs, connected, closed);
+    this.#all.add(connection);
+  }
+
+  #sendOver(connection: UpstreamConnection, call: PlainCall): void {
+    if (!call.mayBeSent(connection)) return this.#keep(connection, undefined);
+    connection.send(call.head, call.body, call.maxBodyBytes, (answer) => {
+      if (answer.kind === "whole") this.#keep(connection, answer.head.keptMs);
+      call.answered(answer);
+    });
+  }
+
+  #keep(connection: UpstreamConnection, toldMs: number | undefined): void {
+    if (!connection.isUsable) return;
+    const { keptMs, longestKeptMs } = this.options;
+    const forMs = toldMs === undefined ? keptMs : Math.min(toldMs - keptMarginMs, longestKeptMs);
+    if (this.#isClosed || forMs <= 0) return connection.destroy();
+    connection.idleUntilMs = performance.now() + forMs;
+    this.#idle.push(connection);
+    if (this.#queue.length > 0) this.#sendSoon();
+    this.#sweeper ??= setInterval(() => this.#sweep(), keptMarginMs / 2).unref();
+  }
+
+  #sweep(): void {
+    const nowMs = performance.now();
+    const kept: UpstreamConnection[] = [];
+    for (const connection of this.#idle) {
+      if (connection.isUsable && connection.idleUntilMs > nowMs) kept.push(connection);
+      else connection.destroy();
+    }
+    this.#idle.splice(0, this.#idle.length, ...kept);
+    if (this.#all.size > 0) return;
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+}
