@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Route } from "../model.js";
 import type { RequestHead } from "../rules/ambiguity.js";
@@ -16,9 +16,9 @@ export interface Peer {
   readonly isTrusted: boolean;
 }
 
-export function peerOf(request: IncomingMessage, isTrusted: Trust): Peer {
-  const address = request.socket.remoteAddress ?? "";
-  const proto = (request.socket as TLSSocket).encrypted === true ? "https" : "http";
+export function peerOf(socket: Socket, isTrusted: Trust): Peer {
+  const address = socket.remoteAddress ?? "";
+  const proto = (socket as TLSSocket).encrypted === true ? "https" : "http";
   return { address, proto, isTrusted: isTrusted(address) };
 }
 

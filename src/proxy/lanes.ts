@@ -1,17 +1,19 @@
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Config } from "../config/config.js";
 import { type ProblemTypes, policyPath } from "../problem.js";
 import { admit, type Refused } from "./gate.js";
 import { type InForce, inForceFrom, type LaneParts } from "./in-force.js";
 import { OpenLane } from "./open-lane.js";
+import { PlainLane } from "./plain/plain-lane.js";
 import { negotiatePolicy, type PolicyDocument } from "./policy-page.js";
 import { ProtectedLane } from "./protected-lane.js";
 import { sendProblem } from "./reply.js";
-import type { Lanes } from "./server.js";
+import type { Lanes, PlainDoor } from "./server.js";
 import { tracedRequest } from "./traced.js";
 import { isWebSocket, withoutUpgrade } from "./upgrade.js";
-import { Visit } from "./visit.js";
+import { FullVisit } from "./visit.js";
 
 /**
  * Where a request goes: refused by the gate, streamed through, or read, identified and given to the engine. Every way
@@ -34,6 +36,10 @@ export class TrafficLanes implements Lanes {
     this.#inForce = inForceFrom(config);
   }
 
+  plain(leave: (socket: Socket, octets: Buffer) => void): PlainDoor {
+    return new PlainLane(this.parts, this.#protectedLane, () => this.#inForce, leave);
+  }
+
   get problems(): ProblemTypes {
     return this.#inForce.config.problems;
   }
@@ -46,7 +52,7 @@ export class TrafficLanes implements Lanes {
   request(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void {
     const inForce = this.#inForce;
     const trace = this.parts.tracer?.begin(tracedRequest(request));
-    const visit = new Visit(request, response, this.parts.hub, mustContinue, trace);
+    const visit = new FullVisit(request, response, this.parts.hub, mustContinue, trace);
     if (request.url === policyPath && (request.method === "GET" || request.method === "HEAD")) {
       this.#publish(visit, inForce.policy);
       return;
@@ -57,17 +63,18 @@ export class TrafficLanes implements Lanes {
     else this.#refuse(visit, inForce, admission);
   }
 
-  upgrade(server: Server, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  upgrade(giveBack: (socket: Duplex) => void, request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const { router } = this.#inForce;
     const admission = isWebSocket(request) ? admit(router, request) : undefined;
     if (admission?.kind !== "open") {
-      withoutUpgrade(server, request, socket, head);
+      withoutUpgrade(request, socket, head);
+      giveBack(socket);
       return;
     }
     this.#openLane.tunnel(request, socket, head, admission, this.#inForce);
   }
 
-  #publish(visit: Visit, policy: PolicyDocument): void {
+  #publish(visit: FullVisit, policy: PolicyDocument): void {
     const { headers, body } = negotiatePolicy(policy, visit.request.headers.accept);
     visit.request.resume();
     visit.response.writeHead(200, headers).end(body);
@@ -75,7 +82,7 @@ export class TrafficLanes implements Lanes {
   }
 
   /** `mode: observe` refuses nothing that can be forwarded: it counts, and lets the request through. */
-  #refuse(visit: Visit, inForce: InForce, refused: Refused, body?: Buffer): void {
+  #refuse(visit: FullVisit, inForce: InForce, refused: Refused, body?: Buffer): void {
     const { route, head, problem, rawKey } = refused;
     visit.route = route;
     if (route?.policy?.mode === "observe" && head !== undefined) {

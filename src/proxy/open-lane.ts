@@ -12,14 +12,14 @@ import type { InForce, LaneParts } from "./in-force.js";
 import { passThrough } from "./passthrough.js";
 import { rawProblem, type Sent, sendProblem, sendStream, sendWhole } from "./reply.js";
 import { traceCall, tracedRequest } from "./traced.js";
-import { tellOfUpgrade, type Visit } from "./visit.js";
+import { type FullVisit, tellOfUpgrade } from "./visit.js";
 
 /** The unprotected lane: streamed both ways. */
 export class OpenLane {
   constructor(private readonly parts: LaneParts) {}
 
   /** A client that leaves takes its call along. `read`: the body, where it has been read already. */
-  stream(visit: Visit, inForce: InForce, { route, head }: Open, read?: Buffer): void {
+  stream(visit: FullVisit, inForce: InForce, { route, head }: Open, read?: Buffer): void {
     const { request, response } = visit;
     visit.route = route;
     visit.letContinue();
@@ -35,7 +35,7 @@ export class OpenLane {
       origin: route.upstream.origin,
       method: head.method,
       target: head.target,
-      headers: upstreamHeaders(head, route, peerOf(request, inForce.isTrusted), "streamed"),
+      headers: upstreamHeaders(head, route, peerOf(request.socket, inForce.isTrusted), "streamed"),
       timeoutMs: route.upstream.timeoutMs,
     };
     const end = visit.trace && traceCall(visit.trace, dispatch, publicPath(route, head.rawPath));
@@ -60,7 +60,7 @@ export class OpenLane {
   tunnel(request: IncomingMessage, socket: Duplex, head: Buffer, admission: Open, inForce: InForce): void {
     const { config, isTrusted } = inForce;
     const { route } = admission;
-    const headers = upstreamHeaders(admission.head, route, peerOf(request, isTrusted), "streamed");
+    const headers = upstreamHeaders(admission.head, route, peerOf(request.socket, isTrusted), "streamed");
     headers.push("Connection", "Upgrade", "Upgrade", "websocket");
     const trace = this.parts.tracer?.begin(tracedRequest(request));
     const { origin } = route.upstream;

@@ -43,7 +43,7 @@ export function sendAnswer(
   }
 }
 
-const unwritable: ProblemNote = {
+export const unwritable: ProblemNote = {
   code: "internal",
   detail: "The response of this request is known, but cannot be written as HTTP. The request is not sent again.",
 };
@@ -70,7 +70,7 @@ function write(response: ServerResponse, answer: Answer, context: ReplyContext):
   }
 }
 
-function shapeOf(answered: StoredResponse | StreamedResponse, { method, replayHeader }: ReplyContext): Reply {
+export function shapeOf(answered: StoredResponse | StreamedResponse, { method, replayHeader }: ReplyContext): Reply {
   const body = "endless" in answered ? undefined : answered.body;
   return {
     method,

@@ -7,12 +7,20 @@ import type { Config } from "../config/config.js";
 import { type ProblemTypes, problemDocument } from "../problem.js";
 import { Connections } from "./connections.js";
 import { openPassthrough } from "./passthrough.js";
+import type { PlainDoor as Door } from "./plain/plain-client.js";
+import { PlainClients } from "./plain/plain-clients.js";
+import type { Admitted } from "./plain/plain-lane.js";
 import { rawProblem } from "./reply.js";
+
+export type PlainDoor = Door<Admitted>;
 
 /** What answers requests, behind the listener. */
 export interface Lanes {
   request(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void;
-  upgrade(server: Server, request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** `giveBack`: the upgrade is not made, and what was asked for instead can be read from the socket. */
+  upgrade(giveBack: (socket: Duplex) => void, request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** For requests of the plain form; `leave` has node's server read the connection from here on. */
+  plain(leave: (socket: Socket, octets: Buffer) => void): PlainDoor;
   /** How problems are named by the configuration in force. */
   readonly problems: ProblemTypes;
 }
@@ -31,14 +39,17 @@ const keepAliveMs = 65_000;
 /**
  * The traffic port. fastify listens and closes; each request is looked at before fastify routes it, because the
  * protected lane and the refusals want the raw request: malformed targets never reach a fastify hook, and its headers
- * are no longer the ones on the wire.
+ * are no longer the ones on the wire. A connection belongs to `PlainClients` for as long as all its requests are of the
+ * plain form and for the protected lane; then it is given to node's server.
  */
 export class TrafficServer {
   readonly #app: FastifyInstance;
   readonly #servers: Server[] = [];
   readonly #connections = new Connections();
+  #plain: PlainClients<Admitted> | undefined;
   #lanes: Lanes | undefined;
   #routing: FastifyRouting = () => {};
+  #parse: (socket: Socket) => void = () => {};
 
   constructor(private readonly config: Config) {
     this.#app = fastify({
@@ -60,6 +71,7 @@ export class TrafficServer {
   /** Throws node's error when the address cannot be had. */
   async listen(lanes: Lanes): Promise<AddressInfo> {
     this.#lanes = lanes;
+    this.#plain = this.#openPlain(lanes);
     await openPassthrough(this.#app);
     await this.#app.listen({ host: this.config.server.host, port: this.config.server.port });
     return this.#servers[0]?.address() as AddressInfo;
@@ -67,6 +79,7 @@ export class TrafficServer {
 
   /** Takes no new connection, and resolves when the last one is closed: each is with the last answer it is owed. */
   async drain(): Promise<void> {
+    this.#plain?.endWhenAnswered();
     this.#connections.endAllWhenAnswered();
     // Before fastify does: from then on it sets a header on each response, which costs the others their order.
     await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
@@ -74,6 +87,7 @@ export class TrafficServer {
   }
 
   destroy(): void {
+    this.#plain?.destroy();
     for (const server of this.#servers) server.closeAllConnections();
   }
 
@@ -95,10 +109,16 @@ export class TrafficServer {
     server.maxHeadersCount = 0;
     server.on("request", (request, response) => this.#take(request, response, false));
     server.on("checkContinue", (request, response) => this.#take(request, response, true));
-    server.on(tls === null ? "connection" : "secureConnection", (socket: Socket) => this.#connections.meet(socket));
+    const connected = tls === null ? "connection" : "secureConnection";
+    // Node's own listener, which begins to parse; it is called for the connections that are left to it.
+    const [parse] = server.listeners(connected) as [(socket: Socket) => void];
+    server.removeAllListeners(connected);
+    server.on(connected, (socket: Socket) => this.#plain?.meet(socket));
+    // Of several addresses the first is the one whose listeners are complete.
+    if (this.#servers.length === 0) this.#parse = (socket) => parse.call(server, socket);
     // Of several addresses fastify hands the upgrades of all others to the first server.
     if (this.#servers.length === 0) {
-      server.on("upgrade", (request, socket, head) => this.#upgrade(server, request, socket as Socket, head));
+      server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket as Socket, head));
     }
     this.#servers.push(server);
     return server;
@@ -109,14 +129,38 @@ export class TrafficServer {
     this.#lanes?.request(request, response, mustContinue);
   }
 
-  #upgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
+  #openPlain(lanes: Lanes): PlainClients<Admitted> {
+    const { headersTimeoutMs, requestTimeoutMs } = this.config.server.limits;
+    const times = {
+      firstMs: Math.min(headersTimeoutMs, requestTimeoutMs),
+      requestMs: requestTimeoutMs,
+      keptMs: keepAliveMs,
+      checkMs: timeoutCheckMs,
+    };
+    const door = lanes.plain((socket, octets) => {
+      // Or the octets would be read before anybody listens.
+      socket.pause();
+      socket.unshift(octets);
+      this.#serve(socket);
+      socket.resume();
+    });
+    return new PlainClients(door, times, (socket) => this.#refuse(socket, { code: "ERR_HTTP_REQUEST_TIMEOUT" }));
+  }
+
+  /** Node's server reads the connection from here on. */
+  #serve(socket: Socket): void {
+    this.#connections.meet(socket);
+    this.#parse(socket);
+  }
+
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     // Node has let go of the socket, so that the answers before this one could no longer be written in full.
     if (this.#connections.owed(socket).size > 0) {
       socket.destroy();
       return;
     }
     this.#connections.upgraded(socket);
-    this.#lanes?.upgrade(server, request, socket, head);
+    this.#lanes?.upgrade((given) => this.#serve(given as Socket), request, socket, head);
   }
 
   /** What node's parser does not accept never becomes a request; it is answered on the bare socket, when it is its turn. */
@@ -132,12 +176,16 @@ export class TrafficServer {
     } else if (owed.length > 1 || last?.headersSent) {
       socket.destroy();
     } else {
-      socket.end(this.#refusalOf(error));
-      setTimeout(() => socket.destroy(), lingerMs).unref();
+      this.#refuse(socket, error);
     }
   }
 
-  #refusalOf({ code }: NodeJS.ErrnoException): string {
+  #refuse(socket: Socket, error: Pick<NodeJS.ErrnoException, "code">): void {
+    socket.end(this.#refusalOf(error));
+    setTimeout(() => socket.destroy(), lingerMs).unref();
+  }
+
+  #refusalOf({ code }: Pick<NodeJS.ErrnoException, "code">): string {
     if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
       return "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     }

@@ -1,4 +1,4 @@
-import { request as httpRequest, type IncomingMessage, type Server } from "node:http";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Upstream } from "../model.js";
@@ -97,11 +97,11 @@ export function isWebSocket(request: IncomingMessage): boolean {
 }
 
 /**
- * Gives a request that asked for an upgrade we do not make back to the server as the plain request it also is (RFC 9110
- * §7.8: a server may ignore the field). Java's HTTP client sends `Upgrade: h2c` with every first POST; node hands all of
+ * Puts a request that asked for an upgrade we do not make back as the plain request it also is (RFC 9110 §7.8: a server
+ * may ignore the field). Java's HTTP client sends `Upgrade: h2c` with every first POST; node hands all of
  * them to the `upgrade` listener, bodies unread.
  */
-export function withoutUpgrade(server: Server, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+export function withoutUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
   let text = `${request.method} ${request.url} HTTP/${request.httpVersion}\r\n`;
   for (let i = 0; i < request.rawHeaders.length; i += 2) {
     const name = request.rawHeaders[i] as string;
@@ -111,7 +111,6 @@ export function withoutUpgrade(server: Server, request: IncomingMessage, socket:
     text += `${name}: ${lower === "connection" ? withoutTokens(value) : value}\r\n`;
   }
   socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, "latin1"), head]));
-  server.emit("connection", socket);
 }
 
 function withoutTokens(connection: string): string {

@@ -9,12 +9,17 @@ import type { Sent } from "./reply.js";
 /** What logs show for a client that left without an answer, as nginx does. */
 const clientClosed = 499;
 
+/** A request as far as logs and counts are concerned. */
+export interface Asked {
+  readonly method: string;
+  readonly target: string;
+  readonly rawHeaders: readonly string[];
+  readonly clientAddress: string | undefined;
+}
+
 /** One request at the traffic port, from its arrival to its one line in the log. */
 export class Visit {
-  readonly method: string;
   readonly #startedMs = performance.now();
-  readonly #target: string;
-  readonly #clientAddress: string | undefined;
   #sent: Sent | undefined;
   #isClosed = false;
   #isWhole = false;
@@ -29,22 +34,76 @@ export class Visit {
   onHangUp: () => Result | undefined = () => "rejected";
 
   constructor(
+    readonly asked: Asked,
+    private readonly hub: EventHub,
+    public trace?: Trace,
+  ) {}
+
+  /** What was, or is being, put on the wire. */
+  done(sent: Sent): void {
+    this.#sent = sent;
+    if (this.#isClosed) this.#tell(sent);
+  }
+
+  /** Nothing more is written to the client. `isWhole`: its answer was handed to the system to the end. */
+  closed(isWhole: boolean): void {
+    this.#isClosed = true;
+    this.#isWhole = isWhole;
+    if (isWhole) {
+      // An answer may be on the wire before whoever wrote it can say what it was.
+      if (this.#sent !== undefined) this.#tell(this.#sent);
+      return;
+    }
+    const result = this.onHangUp();
+    if (this.#sent !== undefined) this.#tell(this.#sent);
+    else if (result !== undefined) this.#tell({ status: clientClosed, result });
+  }
+
+  #tell(sent: Sent): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    const { method, target, rawHeaders, clientAddress } = this.asked;
+    const mark = target.indexOf("?");
+    const path = mark < 0 ? target : target.slice(0, mark);
+    this.hub.emit("request", {
+      route: this.route?.name ?? null,
+      result: sent.result,
+      method,
+      path: this.route === null ? path : publicPath(this.route, path),
+      status: sent.status,
+      durationMs: performance.now() - this.#startedMs,
+      key: this.key,
+      code: sent.code,
+      instance: sent.instance,
+      clientAddress,
+      traceparent: headerValue(rawHeaders, "traceparent"),
+      hungUp: !this.#isWhole,
+      overheadMs: this.overheadMs,
+      pattern: this.route?.match.path,
+      trace: this.trace,
+    });
+  }
+}
+
+/** A visit that node's server handles: with a request that is still to be read, and a response. */
+export class FullVisit extends Visit {
+  constructor(
     readonly request: IncomingMessage,
     readonly response: ServerResponse,
-    private readonly hub: EventHub,
+    hub: EventHub,
     private mustContinue: boolean,
-    readonly trace?: Trace,
+    trace?: Trace,
   ) {
-    this.method = request.method ?? "";
-    this.#target = request.url ?? "";
-    const { socket } = request;
-    // It may be gone by the time this is told.
-    this.#clientAddress = socket.remoteAddress;
+    const { socket, rawHeaders } = request;
+    // Noted now: method and target are hidden from fastify later, and the address may be gone by the time this is told.
+    const asked = { method: request.method ?? "", target: request.url ?? "", rawHeaders };
+    super({ ...asked, clientAddress: socket.remoteAddress }, hub, trace);
+    let isWhole = false;
     // Node says `finish` of an answer that was cut off, too.
     response.on("finish", () => {
-      this.#isWhole = !socket.destroyed;
+      isWhole = !socket.destroyed;
     });
-    response.on("close", () => this.#close());
+    response.on("close", () => this.closed(isWhole));
     // A write to a client that is gone; its leaving is told by `close`.
     response.on("error", () => {});
   }
@@ -56,43 +115,6 @@ export class Visit {
     this.response.writeContinue();
     // From here on nobody is waiting: what is left of the body is on its way.
     delete this.request.headers.expect;
-  }
-
-  /** What was, or is being, put on the wire. */
-  done(sent: Sent): void {
-    this.#sent = sent;
-    if (this.#isClosed) this.#tell(sent);
-  }
-
-  #close(): void {
-    this.#isClosed = true;
-    if (this.#isWhole && this.#sent !== undefined) return this.#tell(this.#sent);
-    const result = this.onHangUp();
-    if (this.#sent !== undefined) this.#tell(this.#sent);
-    else if (result !== undefined) this.#tell({ status: clientClosed, result });
-  }
-
-  #tell(sent: Sent): void {
-    if (this.#isTold) return;
-    this.#isTold = true;
-    const path = this.#target.split("?", 1)[0] ?? "";
-    this.hub.emit("request", {
-      route: this.route?.name ?? null,
-      result: sent.result,
-      method: this.method,
-      path: this.route === null ? path : publicPath(this.route, path),
-      status: sent.status,
-      durationMs: performance.now() - this.#startedMs,
-      key: this.key,
-      code: sent.code,
-      instance: sent.instance,
-      clientAddress: this.#clientAddress,
-      traceparent: headerValue(this.request.rawHeaders, "traceparent"),
-      hungUp: !this.#isWhole,
-      overheadMs: this.overheadMs,
-      pattern: this.route?.match.path,
-      trace: this.trace,
-    });
   }
 }
 
