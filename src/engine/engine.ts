@@ -56,10 +56,14 @@ export class Engine {
     }
     const flight = new Flight(client, this.hub);
     this.#flights.set(place, flight);
-    this.#fly(flight, place).catch((error) => {
-      const wasRunning = flight.phase === "running";
-      this.#failed(client.attempt, error, this.#over(flight, place), wasRunning);
-    });
+    this.#look(flight, undefined)
+      .then((look) =>
+        this.#isOurs(look, flight) ? this.#run(flight, place, look, false) : this.#seek(flight, place, look),
+      )
+      .catch((error) => {
+        const wasRunning = flight.phase === "running";
+        this.#failed(client.attempt, error, this.#over(flight, place), wasRunning);
+      });
     return () => flight.leave(client);
   }
 
@@ -80,24 +84,35 @@ export class Engine {
     }
   }
 
-  async #fly(flight: Flight, place: string): Promise<void> {
+  /** Asks the store, once. */
+  #look({ first: { attempt } }: Flight, after: FlightId | undefined): Promise<Look> {
+    const lease = newLease(attempt.key);
+    const askedAtMs = performance.now();
+    return this.#ask(attempt, lease, after).then((claim) => ({ lease, askedAtMs, claim }));
+  }
+
+  /** What nearly every first look finds: the record is ours, there is no doubt about it, and somebody wants it. */
+  #isOurs({ claim, askedAtMs }: Look, flight: Flight): boolean {
+    if (claim?.kind !== "won" || claim.taken !== null || flight.isEmpty) return false;
+    return this.#executions.isSurelyOurs(askedAtMs, flight.first.attempt);
+  }
+
+  async #seek(flight: Flight, place: string, first: Look): Promise<void> {
     const alarm = new Alarm((ring) => this.store.watch(flight.attempt.key, ring));
     try {
-      await this.#seek(flight, place, alarm);
+      await this.#seekFrom(first, flight, place, alarm);
     } finally {
       alarm.close();
     }
   }
 
-  /** Asks until the record is ours, or somebody else has ended it, or nobody here wants it any more. */
-  async #seek(flight: Flight, place: string, alarm: Alarm): Promise<void> {
+  /** Looks until the record is ours, or somebody else has ended it, or nobody here wants it any more. */
+  async #seekFrom(look: Look, flight: Flight, place: string, alarm: Alarm): Promise<void> {
     let after: FlightId | undefined;
     let lookMs = firstLookMs;
-    for (;;) {
+    for (; ; look = await this.#look(flight, after)) {
+      const { claim, lease } = look;
       const { attempt } = flight.first;
-      const lease = newLease(attempt.key);
-      const askedAtMs = performance.now();
-      const claim = await this.#ask(attempt, lease, after);
       if (claim === undefined && flight.phase === "claiming") {
         for (const client of this.#over(flight, place)) void answerWithoutStore(client);
         return;
@@ -115,13 +130,12 @@ export class Engine {
         if (flight.isEmpty) return;
         lookMs = Math.min(lookMs * 2, lastLookMs);
       } else if (claim?.kind === "won") {
-        const won: Won = { lease, askedAtMs, taken: claim.taken };
-        if (flight.isEmpty || !(await this.#executions.isStillOurs(won, attempt))) {
+        if (flight.isEmpty || !(await this.#executions.isStillOurs(look, attempt))) {
           this.#withdrawals.add(lease);
           if (flight.isEmpty) return;
         } else {
           alarm.close();
-          await this.#run(flight, place, won, verdict.kind === "probe");
+          await this.#run(flight, place, look, verdict.kind === "probe");
           return;
         }
       } else {
@@ -133,42 +147,46 @@ export class Engine {
   }
 
   /** `undefined`: the store did not answer. */
-  async #ask(attempt: Attempt, lease: Lease, after: FlightId | undefined): Promise<Claim | undefined> {
+  #ask(attempt: Attempt, lease: Lease, after: FlightId | undefined): Promise<Claim | undefined> {
     const { policy, route, fingerprint, keyHash } = attempt;
-    try {
-      const claim = await this.store.claim({
-        lease,
-        fingerprint,
-        keyHash,
-        leaseMs: policy.leaseMs,
-        retentionMs: policy.retentionMs,
-        mayTake: policy.inDoubt !== "hold" && policy.mode === "enforce",
-        after,
-        route: route.name,
-        namespace: policy.namespace,
-        trace: attempt.trace,
-      });
-      if ((claim.kind === "inDoubt" || claim.kind === "won") && claim.expired === true) {
-        this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: "lease_expired" });
-      }
-      return claim;
-    } catch (error) {
-      if (!(error instanceof StoreUnavailableError) || error.mayHaveRun) this.#withdrawals.add(lease);
-      if (error instanceof StoreUnavailableError) return undefined;
-      throw error;
-    }
+    const request = {
+      lease,
+      fingerprint,
+      keyHash,
+      leaseMs: policy.leaseMs,
+      retentionMs: policy.retentionMs,
+      mayTake: policy.inDoubt !== "hold" && policy.mode === "enforce",
+      after,
+      route: route.name,
+      namespace: policy.namespace,
+      trace: attempt.trace,
+    };
+    return this.store.claim(request).then(
+      (claim) => {
+        if ((claim.kind === "inDoubt" || claim.kind === "won") && claim.expired === true) {
+          this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: "lease_expired" });
+        }
+        return claim;
+      },
+      (error: unknown) => {
+        if (!(error instanceof StoreUnavailableError) || error.mayHaveRun) this.#withdrawals.add(lease);
+        if (error instanceof StoreUnavailableError) return undefined;
+        throw error;
+      },
+    );
   }
 
-  async #run(flight: Flight, place: string, won: Won, mustProbe: boolean): Promise<void> {
+  #run(flight: Flight, place: string, look: Look, mustProbe: boolean): Promise<void> {
     flight.run();
     const { first } = flight;
-    const { outcome, landing } = await this.#executions.run(first.attempt, first.work, won, mustProbe);
-    for (const client of this.#over(flight, place)) {
-      const isOwn = client === first && outcome !== undefined;
-      client.reply(
-        isOwn ? ownAnswer(outcome, landing, "executed") : repeated(landing, outcome ? "shared" : "replayed"),
-      );
-    }
+    return this.#executions.run(first.attempt, first.work, wonBy(look), mustProbe).then(({ outcome, landing }) => {
+      for (const client of this.#over(flight, place)) {
+        const isOwn = client === first && outcome !== undefined;
+        client.reply(
+          isOwn ? ownAnswer(outcome, landing, "executed") : repeated(landing, outcome ? "shared" : "replayed"),
+        );
+      }
+    });
   }
 
   /** `mode: observe`: forwards whatever the record says, and counts what would have been done instead. */
@@ -203,6 +221,17 @@ export class Engine {
     for (const client of clients)
       client.reply({ kind: "problem", problem: { code: "internal", detail }, result: "error" });
   }
+}
+
+/** What the store said, and what it was asked with. */
+interface Look {
+  readonly lease: Lease;
+  readonly askedAtMs: number;
+  readonly claim: Claim | undefined;
+}
+
+function wonBy({ lease, askedAtMs, claim }: Look): Won {
+  return { lease, askedAtMs, taken: claim?.kind === "won" ? claim.taken : null };
 }
 
 /** What everybody gets who asked for a record that somebody else has ended. */

@@ -2,7 +2,7 @@ import type { EventHub } from "../events.js";
 import type { Attempt, DoubtCause, Landing, Lease, Outcome } from "../model.js";
 import type { RecordStore } from "../store/record-store.js";
 import type { Work } from "./answer.js";
-import { Keeper } from "./keeper.js";
+import { Keeper, type Kept } from "./keeper.js";
 import { aboutOf, Settler } from "./settle.js";
 
 /** A claim that was won. */
@@ -35,44 +35,65 @@ export class Executions {
     this.#settler = new Settler(store, hub);
   }
 
+  /** Whether so little time has passed that the lease cannot be over. */
+  isSurelyOurs(askedAtMs: number, attempt: Attempt): boolean {
+    return performance.now() - askedAtMs < attempt.policy.leaseMs / 2;
+  }
+
   /**
    * A process that was paused between its claim and now may hold a lease that is over. Where takeovers are allowed
    * somebody else may run by now, so it asks before it sends.
    */
-  async isStillOurs(won: Won, attempt: Attempt): Promise<boolean> {
+  async isStillOurs({ lease, askedAtMs }: Pick<Won, "lease" | "askedAtMs">, attempt: Attempt): Promise<boolean> {
     const { leaseMs, retentionMs } = attempt.policy;
-    if (performance.now() - won.askedAtMs < leaseMs / 2) return true;
+    if (this.isSurelyOurs(askedAtMs, attempt)) return true;
     try {
-      return (await this.store.extend(won.lease, leaseMs, retentionMs)) === "kept";
+      return (await this.store.extend(lease, leaseMs, retentionMs)) === "kept";
     } catch {
       return false;
     }
   }
 
-  async run(attempt: Attempt, work: Work, won: Won, mustProbe: boolean): Promise<Ended> {
+  /** Must be called in the turn in which `isStillOurs` has said so. */
+  run(attempt: Attempt, work: Work, won: Won, mustProbe: boolean): Promise<Ended> {
     const { lease } = won;
     const { leaseMs, retentionMs } = attempt.policy;
     const about = aboutOf(attempt);
     this.#running.set(lease, attempt);
     this.hub.emit("flightBegun", about);
     const kept = this.#keeper.keep(lease, leaseMs, retentionMs, won.askedAtMs, () => this.hub.emit("leaseLost", about));
-    try {
-      if (mustProbe) {
-        const answer = await work.probe();
-        if (answer.kind !== "notDone") {
-          this.#keeper.drop(kept);
-          const landing = await this.#settler.settleProbed(attempt, lease, kept, answer, won.taken);
-          return { outcome: undefined, landing };
-        }
-      }
-      const outcome = await work.run();
-      this.#keeper.drop(kept);
-      return { outcome, landing: await this.#settler.settle(attempt, lease, kept, outcome, won.taken) };
-    } finally {
+    const over = () => {
       this.#keeper.drop(kept);
       this.#running.delete(lease);
       this.hub.emit("flightEnded", about);
-    }
+    };
+    const ended = mustProbe ? this.#probe(attempt, work, won, kept) : this.#send(attempt, work, won, kept);
+    return ended.then(
+      (how) => {
+        over();
+        return how;
+      },
+      (error: unknown) => {
+        over();
+        throw error;
+      },
+    );
+  }
+
+  #send(attempt: Attempt, work: Work, { lease, taken }: Won, kept: Kept): Promise<Ended> {
+    return work.run().then((outcome) => {
+      this.#keeper.drop(kept);
+      return this.#settler.settle(attempt, lease, kept, outcome, taken).then((landing) => ({ outcome, landing }));
+    });
+  }
+
+  /** Only an upstream that says that nothing was done is sent the request. */
+  async #probe(attempt: Attempt, work: Work, won: Won, kept: Kept): Promise<Ended> {
+    const answer = await work.probe();
+    if (answer.kind === "notDone") return this.#send(attempt, work, won, kept);
+    this.#keeper.drop(kept);
+    const landing = await this.#settler.settleProbed(attempt, won.lease, kept, answer, won.taken);
+    return { outcome: undefined, landing };
   }
 
   /** Resolves when nothing runs and nothing is being written. */

@@ -29,13 +29,7 @@ export class Settler {
   ) {}
 
   /** Returns how the flight lands for all but the first client, who is given the outcome itself. */
-  async settle(
-    attempt: Attempt,
-    lease: Lease,
-    kept: Kept,
-    outcome: Outcome,
-    taken: DoubtCause | null,
-  ): Promise<Landing> {
+  settle(attempt: Attempt, lease: Lease, kept: Kept, outcome: Outcome, taken: DoubtCause | null): Promise<Landing> {
     const { policy } = attempt;
     const verdict = settlement(outcome, policy);
     const landing = landingOf(outcome, attempt, verdict.kind === "complete" ? null : verdict.problem);
@@ -43,23 +37,23 @@ export class Settler {
       const told = landing ?? problemLanding(inProgress, attempt);
       // Nothing was sent this time, so what was unknown before is unknown still.
       const isDoubtLeft = outcome.kind === "unsent" && taken !== null;
-      if (isDoubtLeft) await this.#end(attempt, kept, () => this.store.withdraw(lease));
-      else await this.#end(attempt, kept, () => this.store.release(lease, { landing: told, landingMs }));
-      return told;
+      return this.#end(attempt, kept, told, () =>
+        isDoubtLeft ? this.store.withdraw(lease) : this.store.release(lease, { landing: told, landingMs }),
+      );
     }
     if (verdict.kind === "strand") {
       const told = landing ?? problemLanding(outcomeUnknown, attempt);
       this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: verdict.cause });
-      await this.#end(attempt, kept, () => this.store.strand(lease, verdict.cause, told, policy.retentionMs));
-      return told;
+      return this.#end(attempt, kept, told, () => this.store.strand(lease, verdict.cause, told, policy.retentionMs));
     }
-    const completion = completionOf(outcome, attempt);
-    await this.#end(attempt, kept, () => this.store.complete(lease, completion, originOf(attempt)));
-    return landing ?? problemLanding(responseNotStored, attempt);
+    const completion = landing?.kind === "response" ? landing : completionOf(outcome, attempt);
+    return this.#end(attempt, kept, landing ?? problemLanding(responseNotStored, attempt), () =>
+      this.store.complete(lease, completion, originOf(attempt)),
+    );
   }
 
   /** Nothing was sent: the probe's answer is the response from now on, or the record is in doubt as it was. */
-  async settleProbed(
+  settleProbed(
     attempt: Attempt,
     lease: Lease,
     kept: Kept,
@@ -68,14 +62,12 @@ export class Settler {
   ): Promise<Landing> {
     if (answer.kind === "done") {
       const landing: Landing = { kind: "response", response: forStore(answer.response, attempt) };
-      await this.#end(attempt, kept, () => this.store.complete(lease, landing, originOf(attempt)));
-      return landing;
+      return this.#end(attempt, kept, landing, () => this.store.complete(lease, landing, originOf(attempt)));
     }
     const landing: Landing = { kind: "problem", problem: outcomeUnknown };
-    await this.#end(attempt, kept, () =>
+    return this.#end(attempt, kept, landing, () =>
       this.store.strand(lease, taken ?? "status", landing, attempt.policy.retentionMs),
     );
-    return landing;
   }
 
   /** Resolves when nothing is being written behind the clients' backs any more. */
@@ -83,19 +75,24 @@ export class Settler {
     while (this.#behind.size > 0) await Promise.all(this.#behind);
   }
 
-  async #end(attempt: Attempt, kept: Kept, ending: Ending): Promise<void> {
-    const about = aboutOf(attempt);
-    try {
-      if ((await ending()) === "lost") this.hub.emit("leaseLost", about);
-    } catch (error) {
-      this.hub.emit("fault", {
-        what: "the store did not take the end of an execution; trying again until its lease ends",
-        ...about,
-        error: error as Error,
-      });
-      const behind = this.#retry(attempt, kept, ending).finally(() => this.#behind.delete(behind));
-      this.#behind.add(behind);
-    }
+  /** Resolves to `told`, whatever becomes of the writing. */
+  #end(attempt: Attempt, kept: Kept, told: Landing, ending: Ending): Promise<Landing> {
+    return ending().then(
+      (answer) => {
+        if (answer === "lost") this.hub.emit("leaseLost", aboutOf(attempt));
+        return told;
+      },
+      (error: Error) => {
+        this.hub.emit("fault", {
+          what: "the store did not take the end of an execution; trying again until its lease ends",
+          ...aboutOf(attempt),
+          error,
+        });
+        const behind = this.#retry(attempt, kept, ending).finally(() => this.#behind.delete(behind));
+        this.#behind.add(behind);
+        return told;
+      },
+    );
   }
 
   async #retry(attempt: Attempt, kept: Kept, ending: Ending): Promise<void> {
@@ -123,7 +120,6 @@ function problemLanding(problem: ProblemNote, { trace }: Attempt): Landing {
 }
 
 function completionOf(outcome: Outcome, attempt: Attempt): Completion {
-  if (outcome.kind === "answered") return { kind: "response", response: forStore(outcome.response, attempt) };
   if (outcome.kind !== "streamed") throw new Error(`an outcome that is ${outcome.kind} completes nothing`);
   const { status, headers } = outcome.response;
   return { kind: "notReplayable", status, headers: responseHeaders(headers, attempt.policy.omitHeaders) };

@@ -32,10 +32,60 @@ export interface Sightings {
   readonly seen: readonly Sighting[];
 }
 
+/**
+ * A place in the ring, written over again and again: an object made for each event would outlive its time in the young
+ * generation, and be copied twice. What a kind does not use keeps what was there before.
+ */
 interface Slot {
-  /** First 8 digits of the record id. */
-  readonly key: string;
-  readonly sighting: Sighting;
+  /** First 8 digits of the record id, as a number. */
+  key: number;
+  kind: Sighting["kind"];
+  atMs: number;
+  result: Result;
+  method: string;
+  status: number;
+  durationMs: number;
+  code: ProblemCode | undefined;
+  hungUp: boolean;
+  cause: DoubtCause;
+  audit: Audit | undefined;
+}
+
+type Audit = Omit<Extract<Sighting, { kind: "audit" }>, "atMs">;
+
+function emptySlot(): Slot {
+  return {
+    key: 0,
+    kind: "dispatched",
+    atMs: 0,
+    result: "executed",
+    method: "",
+    status: 0,
+    durationMs: 0,
+    code: undefined,
+    hungUp: false,
+    cause: "reset",
+    audit: undefined,
+  };
+}
+
+function sightingIn({ atMs, kind, ...slot }: Slot): Sighting {
+  switch (kind) {
+    case "request": {
+      const { result, method, status, durationMs, code, hungUp } = slot;
+      return { kind, atMs, result, method, status, durationMs, code, hungUp };
+    }
+    case "inDoubt":
+      return { kind, atMs, cause: slot.cause };
+    case "audit":
+      return { ...slot.audit!, atMs };
+    default:
+      return { kind, atMs };
+  }
+}
+
+function numberOf(key: string): number {
+  return Number.parseInt(key.slice(0, 8), 16);
 }
 
 /** A few MiB at most, whatever the traffic. */
@@ -51,7 +101,7 @@ const maxWhoLength = 128;
 export class Recent {
   readonly #slots: Slot[] = [];
   readonly #startedMs = Date.now();
-  #next = 0;
+  #at = 0;
 
   constructor(
     hub: EventHub,
@@ -59,30 +109,47 @@ export class Recent {
   ) {
     hub.on("request", ({ key, result, method, status, durationMs, code, hungUp }) => {
       if (key === undefined) return;
-      this.#add(key, { kind: "request", atMs: Date.now(), result, method, status, durationMs, code, hungUp });
+      const slot = this.#next(key, "request");
+      slot.result = result;
+      slot.method = method;
+      slot.status = status;
+      slot.durationMs = durationMs;
+      slot.code = code;
+      slot.hungUp = hungUp;
     });
     hub.on("flightBegun", ({ key }) => {
-      if (key !== undefined) this.#add(key, { kind: "dispatched", atMs: Date.now() });
+      if (key !== undefined) this.#next(key, "dispatched");
     });
-    hub.on("inDoubt", ({ key, cause }) => this.#add(key, { kind: "inDoubt", atMs: Date.now(), cause }));
-    hub.on("leaseLost", ({ key }) => this.#add(key, { kind: "leaseLost", atMs: Date.now() }));
-    hub.on("audit", ({ key, who, action, result, reason }) =>
-      this.#add(key, { kind: "audit", atMs: Date.now(), who: who.slice(0, maxWhoLength), action, result, reason }),
-    );
+    hub.on("inDoubt", ({ key, cause }) => {
+      this.#next(key, "inDoubt").cause = cause;
+    });
+    hub.on("leaseLost", ({ key }) => void this.#next(key, "leaseLost"));
+    hub.on("audit", ({ key, who, action, result, reason }) => {
+      this.#next(key, "audit").audit = { kind: "audit", who: who.slice(0, maxWhoLength), action, result, reason };
+    });
   }
 
   /** Of all records whose ids begin with these 8 digits, oldest first; the last of them where there are too many. */
   of(prefix: string): Sightings {
-    const oldestFirst = [...this.#slots.slice(this.#next), ...this.#slots.slice(0, this.#next)];
+    const oldestFirst = [...this.#slots.slice(this.#at), ...this.#slots.slice(0, this.#at)];
     const isWhole = this.#slots.length < this.capacity;
-    const seen = oldestFirst.filter(({ key }) => key === prefix).map(({ sighting }) => sighting);
+    const wanted = numberOf(prefix);
+    const seen = oldestFirst.filter(({ key }) => key === wanted).map(sightingIn);
     const told = seen.slice(-maxTold);
-    const oldest = told.length < seen.length ? told[0]! : isWhole ? undefined : oldestFirst[0]!.sighting;
+    const oldest = told.length < seen.length ? told[0]! : isWhole ? undefined : oldestFirst[0]!;
     return { sinceMs: oldest?.atMs ?? this.#startedMs, seen: told };
   }
 
-  #add(key: string, sighting: Sighting): void {
-    this.#slots[this.#next] = { key: key.slice(0, 8), sighting };
-    this.#next = (this.#next + 1) % this.capacity;
+  #next(key: string, kind: Sighting["kind"]): Slot {
+    let slot = this.#slots[this.#at];
+    if (slot === undefined) {
+      slot = emptySlot();
+      this.#slots.push(slot);
+    }
+    this.#at = (this.#at + 1) % this.capacity;
+    slot.key = numberOf(key);
+    slot.kind = kind;
+    slot.atMs = Date.now();
+    return slot;
   }
 }

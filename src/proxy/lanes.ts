@@ -37,7 +37,7 @@ export class TrafficLanes implements Lanes {
   }
 
   plain(leave: (socket: Socket, octets: Buffer) => void): PlainDoor {
-    return new PlainLane(this.parts, this.#protectedLane, () => this.#inForce, leave);
+    return new PlainLane(this.parts, () => this.#inForce, leave);
   }
 
   get problems(): ProblemTypes {

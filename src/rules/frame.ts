@@ -8,15 +8,24 @@ export type Framable = string | undefined | readonly Framable[];
  * says its kind and its length first. What was absent is not what was empty, and one list is not two.
  */
 export function frame(part: Framable): string {
-  if (part === undefined) return "-";
-  if (typeof part === "string") {
+  const pieces: string[] = [];
+  collect(pieces, part);
+  return pieces.join("");
+}
+
+function collect(pieces: string[], part: Framable): void {
+  if (part === undefined) {
+    pieces.push("-");
+  } else if (typeof part !== "string") {
+    pieces.push("[", String(part.length), ";");
+    for (const one of part) collect(pieces, one);
+  } else if ((part as WellFormedness).isWellFormed()) {
+    pieces.push(String(part.length), ":", part);
+  } else {
     // Hashing encodes as UTF-8, which turns every lone surrogate into the same U+FFFD.
-    if ((part as WellFormedness).isWellFormed()) return `${part.length}:${part}`;
-    return `!${frame(JSON.stringify(part))}`;
+    pieces.push("!");
+    collect(pieces, JSON.stringify(part));
   }
-  let framed = `[${part.length};`;
-  for (const one of part) framed += frame(one);
-  return framed;
 }
 
 /** SHA-256 of the UTF-8 octets of a text, or of octets; 64 hexadecimal digits. */

@@ -9,9 +9,6 @@ export interface NearCacheOptions {
   readonly now?: () => number;
 }
 
-/** More executions than this do not run in one process; the end of one forgotten beyond it is only not kept. */
-const mostRunning = 100_000;
-
 /**
  * The same store, but what it said of a finished record is said again for a moment without asking: a hot replay costs
  * no round trip. Only what cannot change any more is kept, so what may be out of date is a record that another process
@@ -23,8 +20,6 @@ export function nearCache(store: RecordStore, options: NearCacheOptions): Record
 
 class NearCache implements RecordStore {
   readonly withdrawAfterMs: number;
-  /** The claims won here, until their owner writes: of several completions only the first is what the record says. */
-  readonly #running = new Map<RecordKey, ClaimRequest>();
   /** Counts what operators change through here: an answer that was under way meanwhile is not kept. */
   #changes = 0;
 
@@ -44,42 +39,24 @@ class NearCache implements RecordStore {
     return claim === undefined ? this.#ask(request) : Promise.resolve(claim);
   }
 
-  async #ask(request: ClaimRequest): Promise<Claim> {
+  #ask(request: ClaimRequest): Promise<Claim> {
     const { key } = request.lease;
     const [changes, askedAtMs] = [this.#changes, this.known.now()];
-    const claim = await this.store.claim(request);
-    if (claim.kind === "done" || claim.kind === "notReplayable") {
-      const mayEndSoon = claim.kind === "done" && claim.ageMs + freshMs > request.retentionMs;
-      if (changes === this.#changes && !mayEndSoon) this.known.keep(key, claim, askedAtMs);
+    return this.store.claim(request).then((claim) => {
+      if (claim.kind === "done" || claim.kind === "notReplayable") {
+        const mayEndSoon = claim.kind === "done" && claim.ageMs + freshMs > request.retentionMs;
+        if (changes === this.#changes && !mayEndSoon) this.known.keep(key, claim, askedAtMs);
+      } else {
+        this.known.drop(key);
+      }
       return claim;
-    }
-    this.known.drop(key);
-    if (claim.kind === "won") this.#remember(request);
-    return claim;
+    });
   }
 
-  #remember(request: ClaimRequest): void {
-    this.#running.set(request.lease.key, request);
-    if (this.#running.size <= mostRunning) return;
-    const [oldest] = this.#running.keys();
-    this.#running.delete(oldest!);
-  }
-
-  async complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost"> {
-    const { key } = lease;
-    const won = this.#running.get(key);
-    this.#write(key);
-    const [changes, askedAtMs] = [this.#changes, this.known.now()];
-    const answer = await this.store.complete(lease, completion, origin);
-    const { fingerprint } = origin;
-    const isFirst = won?.lease.token === lease.token && won.fingerprint === fingerprint;
-    if (answer === "lost" || !isFirst || changes !== this.#changes || origin.retentionMs <= freshMs) return answer;
-    const claim: Final =
-      completion.kind === "response"
-        ? { kind: "done", fingerprint, response: completion.response, ageMs: 0 }
-        : { kind: "notReplayable", fingerprint, status: completion.status };
-    this.known.keep(key, claim, askedAtMs);
-    return answer;
+  /** Not kept: most requests are never sent again, and what lives for a second is dear to the garbage collector. */
+  complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost"> {
+    this.known.drop(lease.key);
+    return this.store.complete(lease, completion, origin);
   }
 
   extend(lease: Lease, leaseMs: number, retentionMs: number): Promise<"kept" | "lost"> {
@@ -87,7 +64,7 @@ class NearCache implements RecordStore {
   }
 
   withdraw(lease: Lease): Promise<"withdrawn" | "lost"> {
-    this.#write(lease.key);
+    this.known.drop(lease.key);
     return this.store.withdraw(lease);
   }
 
@@ -95,7 +72,7 @@ class NearCache implements RecordStore {
     lease: Lease,
     landed?: { readonly landing: Landing; readonly landingMs: number },
   ): Promise<"released" | "lost"> {
-    this.#write(lease.key);
+    this.known.drop(lease.key);
     return this.store.release(lease, landed);
   }
 
@@ -105,7 +82,7 @@ class NearCache implements RecordStore {
     landing: Landing | undefined,
     retentionMs: number,
   ): Promise<"stranded" | "lost"> {
-    this.#write(lease.key);
+    this.known.drop(lease.key);
     return this.store.strand(lease, cause, landing, retentionMs);
   }
 
@@ -140,11 +117,6 @@ class NearCache implements RecordStore {
   close(): Promise<void> {
     this.known.clear();
     return this.store.close();
-  }
-
-  #write(key: RecordKey): void {
-    this.known.drop(key);
-    this.#running.delete(key);
   }
 
   /** Before and after: an answer given before the change may arrive while it is made. */

@@ -40,8 +40,9 @@ class AnswerOnly extends Duplex {
     socket.on("end", () => this.#pass(null));
     socket.on("error", (error) => this.destroy(error));
     socket.on("close", () => {
-      if (this.readableEnded) this.destroy();
-      else this.#pass(null);
+      // Cut by ourselves: an answer of unknown length would seem to have come to its end.
+      if (!socket.readableEnded) this.destroy(new Error("the connection was cut before the answer's end"));
+      else if (this.readableEnded) this.destroy();
     });
   }
 

@@ -52,7 +52,10 @@ export class PlainClient<Admitted> {
   readonly #onEnd = () => this.socket.end();
   readonly #onError = () => {};
   readonly #onClose = () => this.#close();
-  readonly #onDrain = () => this.#drained();
+  /** Also of what was taken at once. `drain` would not do: it tells of no answer that is smaller than the buffer. */
+  readonly #onWritten = (error?: Error | null) => {
+    if (!error) this.#drained();
+  };
 
   constructor(
     readonly socket: Socket,
@@ -61,17 +64,17 @@ export class PlainClient<Admitted> {
     private readonly keepAlive: string,
   ) {
     socket.on("data", this.#onData).on("end", this.#onEnd).on("error", this.#onError);
-    socket.on("close", this.#onClose).on("drain", this.#onDrain);
+    socket.on("close", this.#onClose);
   }
 
   get phase(): Phase {
     return this.#phase;
   }
 
-  /** The connection ends with the answer it is owed, at once if it is owed none. */
+  /** The connection ends with the answer it is owed, at once if it is owed none. A request that has begun is owed one. */
   endWhenAnswered(): void {
     this.#isEnding = true;
-    if (this.#phase === "idle" || this.#phase === "receiving") this.socket.destroySoon();
+    if (this.#phase === "idle") this.socket.destroySoon();
   }
 
   /** Nothing that still comes is read. The connection is the caller's to end. */
@@ -90,28 +93,30 @@ export class PlainClient<Admitted> {
   /** `head` without the fields about the connection and the empty line. */
   answer(head: string, body: Buffer): void {
     const { socket } = this;
-    if (socket.destroyed || this.#phase !== "answering") return;
+    if (!socket.writable || this.#phase !== "answering") return;
     this.#enter("flushing");
     const start = head + (this.#isEnding ? "Connection: close\r\n\r\n" : this.keepAlive);
-    if (body.length === 0) socket.write(start, "latin1");
+    if (body.length === 0) socket.write(start, "latin1", this.#onWritten);
     // One string is one plain write; a string and octets are gathered and written apart.
-    else if (body.length <= maxJoinedBytes) socket.write(start + body.toString("latin1"), "latin1");
+    else if (body.length <= maxJoinedBytes) socket.write(start + body.toString("latin1"), "latin1", this.#onWritten);
     else {
       socket.cork();
       socket.write(start, "latin1");
-      socket.write(body);
+      socket.write(body, this.#onWritten);
       socket.uncork();
     }
-    if (socket.writableLength === 0) this.#drained();
+    this.#drained();
   }
 
   /** For an answer that node has to write: streamed, or with trailers. */
-  answerByNode(method: string, write: (response: ServerResponse) => void): void {
+  answerByNode<Sent>(method: string, write: (response: ServerResponse) => Sent): Sent {
     const { socket } = this;
     const request = { method, httpVersionMajor: 1, httpVersionMinor: 1, headers: {}, complete: true };
     const response = new ServerResponse(request as unknown as IncomingMessage);
     if (this.#isEnding) response.shouldKeepAlive = false;
-    response.assignSocket(socket);
+    // Or nobody would tell it that its client is gone, and a stream would wait for its reader without end.
+    if (socket.destroyed) response.destroy();
+    else response.assignSocket(socket);
     response.on("error", () => {});
     const onDrain = () => response.emit("drain");
     socket.on("drain", onDrain);
@@ -122,7 +127,7 @@ export class PlainClient<Admitted> {
       this.#enter("flushing");
       this.#drained();
     });
-    write(response);
+    return write(response);
   }
 
   #enter(phase: Phase): void {
@@ -189,14 +194,14 @@ export class PlainClient<Admitted> {
   }
 
   /** The body is not needed any more. */
-  readonly free = (): void => {
+  free(): void {
     if (this.#heldBytes > 0) this.door.give(this.#heldBytes);
     this.#heldBytes = 0;
-  };
+  }
 
   /** An answer was written; what of it the system has not taken yet is waited for. */
   #drained(): void {
-    if (this.#phase !== "flushing" || this.socket.writableLength > 0) return;
+    if (this.#phase !== "flushing" || this.socket.destroyed || this.socket.writableLength > 0) return;
     this.#enter("idle");
     this.#tell(true);
     if (this.#isEnding) return this.socket.destroySoon();
@@ -211,7 +216,12 @@ export class PlainClient<Admitted> {
     if (this.#phase !== "idle" || octets === undefined || this.socket.destroyed) return;
     this.#octets = undefined;
     this.#read(octets);
-    if (this.socket.isPaused() && this.phase !== "left") this.socket.resume();
+    if (this.phase === "left" || this.#waitingBytes() > maxWaitingBytes) return;
+    if (this.socket.isPaused()) this.socket.resume();
+  }
+
+  #waitingBytes(): number {
+    return this.#octets?.length ?? 0;
   }
 
   #tell(isWhole: boolean): void {
@@ -238,7 +248,7 @@ export class PlainClient<Admitted> {
     const { socket } = this;
     this.#enter("left");
     socket.off("data", this.#onData).off("end", this.#onEnd).off("error", this.#onError);
-    socket.off("close", this.#onClose).off("drain", this.#onDrain);
+    socket.off("close", this.#onClose);
     this.gone(this);
   }
 }

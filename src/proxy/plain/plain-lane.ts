@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
+import type { Answer } from "../../engine/answer.js";
+import { type Desk, Errand } from "../errand.js";
 import { peerOf } from "../forward.js";
 import { admit, type Guarded, identify } from "../gate.js";
 import type { InForce, LaneParts } from "../in-force.js";
-import type { Errand, ProtectedLane } from "../protected-lane.js";
-import { sendAnswer } from "../reply.js";
+import { type ReplyContext, type Sent, sendAnswer } from "../reply.js";
 import { Visit } from "../visit.js";
 import type { PlainClient, PlainDoor } from "./plain-client.js";
 import { plainReply } from "./plain-reply.js";
@@ -20,7 +21,6 @@ export interface Admitted {
 export class PlainLane implements PlainDoor<Admitted> {
   constructor(
     private readonly parts: LaneParts,
-    private readonly lane: ProtectedLane,
     private readonly inForce: () => InForce,
     readonly leave: (socket: Socket, octets: Buffer) => void,
   ) {}
@@ -42,23 +42,11 @@ export class PlainLane implements PlainDoor<Admitted> {
   begin(client: PlainClient<Admitted>, { inForce, guarded, visit }: Admitted, body: Buffer): boolean {
     const identified = identify(guarded, body);
     if (identified.kind !== "identified") return false;
-    const { socket, free } = client;
-    const { method, rawHeaders } = guarded.head;
-    const peer = peerOf(socket, inForce.isTrusted);
+    const { rawHeaders } = guarded.head;
+    const peer = peerOf(client.socket, inForce.isTrusted);
     visit.trace = this.parts.tracer?.begin({ rawHeaders, httpVersion: "1.1", isSecure: peer.proto === "https" });
-    const send: Errand["send"] = (answer, context, onFault) => {
-      const reply = plainReply(answer, context, onFault);
-      if (reply !== undefined) {
-        client.answer(reply.head, reply.body);
-        return reply.sent;
-      }
-      let sent: ReturnType<typeof sendAnswer> | undefined;
-      client.answerByNode(method, (response) => {
-        sent = sendAnswer(response, answer, context, onFault);
-      });
-      return sent!;
-    };
-    this.lane.run({ visit, inForce, guarded, identified, peer, body, free, send });
+    const desk = new PlainDesk(client);
+    new Errand({ visit, inForce, guarded, identified, peer, body, desk }, this.parts).begin();
     return true;
   }
 
@@ -68,5 +56,22 @@ export class PlainLane implements PlainDoor<Admitted> {
 
   give(bytes: number): void {
     this.parts.budget.give(bytes);
+  }
+}
+
+class PlainDesk implements Desk {
+  constructor(private readonly client: PlainClient<Admitted>) {}
+
+  send(answer: Answer, context: ReplyContext, onFault: (error: Error) => void): Sent {
+    const reply = plainReply(answer, context, onFault);
+    if (reply !== undefined) {
+      this.client.answer(reply.head, reply.body);
+      return reply.sent;
+    }
+    return this.client.answerByNode(context.method, (response) => sendAnswer(response, answer, context, onFault));
+  }
+
+  free(): void {
+    this.client.free();
   }
 }

@@ -34,7 +34,9 @@ export function readPlainRequest(text: string): PlainRequest | undefined {
 }
 
 /** Lengths of the names that are looked for. */
-const mayMatter: readonly boolean[] = Array.from({ length: 18 }, (_, length) => [6, 7, 10, 14, 17].includes(length));
+const mayMatter: readonly boolean[] = Array.from({ length: 18 }, (_, length) =>
+  [6, 7, 10, 14, 16, 17].includes(length),
+);
 
 /** `undefined` where a field says more about the connection or the body than a length. */
 function bodyLength(rawHeaders: readonly string[]): number | undefined {
@@ -52,6 +54,8 @@ function bodyLength(rawHeaders: readonly string[]): number | undefined {
       case "connection":
         if (value !== "keep-alive" && value.toLowerCase() !== "keep-alive") return undefined;
         break;
+      // Node takes it for `Connection`.
+      case "proxy-connection":
       case "transfer-encoding":
       case "upgrade":
       case "expect":

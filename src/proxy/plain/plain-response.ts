@@ -18,7 +18,7 @@ export interface PlainHead {
 export type HeadRead = PlainHead | "partial" | "odd";
 
 const version = "HTTP/1.1 ";
-const statusLine = /^HTTP\/1\.1 ([2-5][0-9]{2}) ?([\x20-\x7e]*)\r\n/;
+const statusLine = /^HTTP\/1\.1 ([2-5][0-9]{2})(?: ([\x20-\x7e]*))?\r\n/;
 /** A head that has not arrived whole by then is left to the full parser and its limits. */
 const maxHeadLength = 32 * 1024;
 
@@ -39,7 +39,7 @@ export function readPlainHead(text: string): HeadRead {
   if (bodyAt === "odd" || isEventStream(rawHeaders)) return "odd";
   const framing = framingOf(rawHeaders, isBodiless(status));
   if (framing === undefined) return "odd";
-  return { status, reason: line[2]!, rawHeaders, bodyAt, ...framing };
+  return { status, reason: line[2] ?? "", rawHeaders, bodyAt, ...framing };
 }
 
 /** RFC 9112 §6.3: whatever its fields say. */

@@ -102,9 +102,9 @@ export class UpstreamConnection {
     }
   }
 
+  /** Whoever waits for an answer is told that it broke off. */
   destroy(): void {
     this.#mayBeKept = false;
-    this.#answered = undefined;
     this.#socket.destroy();
   }
 
@@ -155,9 +155,12 @@ export class UpstreamConnection {
     this.#end({ kind: "odd", octets });
   }
 
-  /** With a surplus the next answer could not be told from it. */
+  /**
+   * With a surplus the next answer could not be told from it; and an upstream that has answered before it was sent all of
+   * the request may never read the rest, nor what comes behind it.
+   */
   #finish(head: PlainHead, body: Buffer, hasSurplus: boolean): void {
-    if (hasSurplus || head.keptMs === 0) this.#mayBeKept = false;
+    if (hasSurplus || head.keptMs === 0 || this.#socket.writableLength > 0) this.#mayBeKept = false;
     this.#end({ kind: "whole", head, body });
     if (!this.#mayBeKept) this.#socket.destroy();
   }

@@ -61,9 +61,10 @@ export class UpstreamPool {
     for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 
-  /** Cuts what still runs. */
+  /** Cuts what still runs, and sends nothing of what waits. */
   destroy(): void {
     this.close();
+    for (const call of this.#queue.splice(0)) call.unsent(new Error("the gateway ends"));
     for (const connection of this.#all) connection.destroy();
   }
 

@@ -103,8 +103,8 @@ export async function connectRedis(
 ): Promise<Connection> {
   const options = redisOptions(config);
   const client = new Redis(options) as RecordRedis;
-  client.claimBuffer = leanScript(client, options.scripts.claim, null);
-  client.complete = leanScript(client, options.scripts.complete, "utf8");
+  client.claimBuffer = leanScript(client, options.scripts.claim, (reply) => reply as unknown[]);
+  client.complete = leanScript(client, options.scripts.complete, String);
   const place = placeOf(config);
   try {
     await firstReady(client, place, startTimeoutMs);

@@ -43,23 +43,35 @@ export class RedisNode {
   }
 
   /** Rejects with `StoreUnavailableError`, whose cause has the server's words, and only the words. */
-  async ask<T>(operation: string, send: (node: RedisNode) => Promise<T>): Promise<T> {
-    if (!this.isAnswering) throw new StoreUnavailableError(operation, false);
+  ask<T>(operation: string, send: (node: RedisNode) => Promise<T>): Promise<T> {
+    if (!this.isAnswering) return Promise.reject(new StoreUnavailableError(operation, false));
     this.#hold();
+    let answer: Promise<T>;
     try {
-      const reply = await send(this);
-      this.#breaker.answered();
-      return reply;
+      answer = send(this);
     } catch (error) {
-      if (!(error instanceof Error) || error instanceof UnknownFormatError) throw error;
-      const { name, message } = error;
-      if (message === "Command timed out") this.#breaker.missed();
-      if (name === "ReplyError") this.#breaker.answered();
-      // Only the message goes on: the error itself carries the command's arguments, and those end in no log.
-      throw new StoreUnavailableError(operation, name !== "ReplyError" || !isRefusal.test(message), {
-        cause: new Error(message),
-      });
+      return Promise.reject(this.#failure(operation, error));
     }
+    return answer.then(
+      (reply) => {
+        this.#breaker.answered();
+        return reply;
+      },
+      (error: unknown) => {
+        throw this.#failure(operation, error);
+      },
+    );
+  }
+
+  #failure(operation: string, error: unknown): unknown {
+    if (!(error instanceof Error) || error instanceof UnknownFormatError) return error;
+    const { name, message } = error;
+    if (message === "Command timed out") this.#breaker.missed();
+    if (name === "ReplyError") this.#breaker.answered();
+    // Only the message goes on: the error itself carries the command's arguments, and those end in no log.
+    return new StoreUnavailableError(operation, name !== "ReplyError" || !isRefusal.test(message), {
+      cause: new Error(message),
+    });
   }
 
   /** What is sent in one turn of the event loop leaves in one write, which costs more than all else about a command. */

@@ -38,36 +38,48 @@ export class RedisStore implements RecordStore {
     this.withdrawAfterMs = 2 * parts.commandTimeoutMs;
   }
 
-  async claim(request: ClaimRequest): Promise<Claim> {
-    let answer = await this.#tryClaim(request);
-    // Refused, because this process did not know what the server's clock shows. The refusal has told it.
-    if (text(answer.reply[0]) === "late") answer = await this.#tryClaim(request);
-    if (text(answer.reply[0]) === "late") throw new StoreUnavailableError("claim", false);
-    const claim = claimOf(answer.reply, request);
-    if (claim.kind === "won") await this.#confirm(request.lease, answer.node);
-    return claim;
+  claim(request: ClaimRequest): Promise<Claim> {
+    return this.#tryClaim(request).then((answer) => {
+      if (!isLate(answer)) return this.#claimed(request, answer);
+      // Refused, because this process did not know what the server's clock shows. The refusal has told it.
+      return this.#tryClaim(request).then((again) => {
+        if (isLate(again)) throw new StoreUnavailableError("claim", false);
+        return this.#claimed(request, again);
+      });
+    });
   }
 
-  async #tryClaim(request: ClaimRequest): Promise<{ reply: unknown[]; node: RedisNode }> {
+  #claimed(request: ClaimRequest, { reply, node }: ClaimAnswer): Claim | Promise<Claim> {
+    const claim = claimOf(reply, request);
+    if (claim.kind !== "won" || node.confirmations === undefined) return claim;
+    return this.#confirm(request.lease, node).then(() => claim);
+  }
+
+  #tryClaim(request: ClaimRequest): Promise<ClaimAnswer> {
     const { commandTimeoutMs } = this.parts;
     const { lease } = request;
-    return await this.#ask("claim", lease.key, async (node) => {
-      const reply = await node.client.claimBuffer(
-        ...this.#keys(lease.key),
-        lease.token,
-        request.fingerprint,
-        request.leaseMs,
-        request.retentionMs,
-        request.mayTake ? "1" : "0",
-        request.after ?? "",
-        request.route,
-        request.namespace,
-        request.keyHash,
-        node.clock.nowMs(),
-        commandTimeoutMs,
-      );
-      node.clock.learn(reply[1] as number);
-      return { reply, node };
+    return this.#ask("claim", lease.key, (node) => {
+      const [record, open] = this.#keys(lease.key);
+      return node.client
+        .claimBuffer(
+          record,
+          open,
+          lease.token,
+          request.fingerprint,
+          request.leaseMs,
+          request.retentionMs,
+          request.mayTake ? "1" : "0",
+          request.after ?? "",
+          request.route,
+          request.namespace,
+          request.keyHash,
+          node.clock.nowMs(),
+          commandTimeoutMs,
+        )
+        .then((reply) => {
+          node.clock.learn(reply[1] as number);
+          return { reply, node };
+        });
     });
   }
 
@@ -89,13 +101,15 @@ export class RedisStore implements RecordStore {
     return answer as "kept" | "lost";
   }
 
-  async complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost"> {
+  complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost"> {
     const { kind } = completion;
     const response =
       kind === "response" ? completion.response : { ...completion, reason: "", body: nothing, trailers: [] };
-    const answer = await this.#ask("complete", lease.key, ({ client }) =>
+    const [record, open] = this.#keys(lease.key);
+    const answer = this.#ask("complete", lease.key, ({ client }) =>
       client.complete(
-        ...this.#keys(lease.key),
+        record,
+        open,
         lease.token,
         kind === "response" ? "completed" : "not_replayable",
         response.status,
@@ -107,7 +121,7 @@ export class RedisStore implements RecordStore {
         origin.keyHash,
       ),
     );
-    return answer as "stored" | "lost";
+    return answer as Promise<"stored" | "lost">;
   }
 
   async withdraw(lease: Lease): Promise<"withdrawn" | "lost"> {
@@ -205,6 +219,15 @@ export class RedisStore implements RecordStore {
 }
 
 const nothing = Buffer.alloc(0);
+
+interface ClaimAnswer {
+  readonly reply: unknown[];
+  readonly node: RedisNode;
+}
+
+function isLate({ reply }: ClaimAnswer): boolean {
+  return text(reply[0]) === "late";
+}
 
 function claimOf(reply: unknown[], request: ClaimRequest): Claim {
   const kind = text(reply[0]);

@@ -1,0 +1,179 @@
+import type { Answer, ProbeAnswer, Work } from "../engine/answer.js";
+import type { Client } from "../engine/flight.js";
+import type { Attempt, Outcome, Upstream } from "../model.js";
+import { headerValue } from "../rules/headers.js";
+import { forwardedTarget } from "../rules/key.js";
+import { probeTarget } from "../rules/probe-target.js";
+import { publicPath } from "../rules/public-path.js";
+import { type Dispatch, exchange } from "./exchange.js";
+import { hostOf, type Peer, upstreamHeaders } from "./forward.js";
+import type { Guarded, Identified } from "./gate.js";
+import type { InForce, LaneParts } from "./in-force.js";
+import { callPlainly, type WholeDispatch } from "./plain/plain-call.js";
+import type { Pools } from "./pools.js";
+import type { ReplyContext, Sent } from "./reply.js";
+import { traceAnswer, traceCall } from "./traced.js";
+import type { Visit } from "./visit.js";
+
+/** The client's side of an errand. */
+export interface Desk {
+  /** Writes the answer, or nothing where the client has left. Never throws: what cannot be written is told to `onFault`. */
+  send(answer: Answer, context: ReplyContext, onFault: (error: Error) => void): Sent;
+  /** The request's body is not needed any more; perhaps told twice. */
+  free(): void;
+}
+
+/** A protected request, read whole. */
+export interface Task {
+  readonly visit: Visit;
+  readonly inForce: InForce;
+  readonly guarded: Guarded;
+  readonly identified: Identified;
+  readonly peer: Peer;
+  readonly body: Buffer;
+  readonly desk: Desk;
+}
+
+/**
+ * One request as the engine deals with it: a client that is answered once, and the work that may be done for it. One
+ * object with methods: every request makes one, and what it makes besides is garbage.
+ */
+export class Errand implements Client, Work {
+  readonly attempt: Attempt;
+  readonly #begunMs = performance.now();
+  #awayMs = 0;
+
+  constructor(
+    private readonly task: Task,
+    private readonly parts: Pick<LaneParts, "hub" | "pools" | "engine">,
+  ) {
+    const { visit, identified } = task;
+    const { attempt } = identified;
+    this.attempt = visit.trace === undefined ? attempt : { ...attempt, trace: visit.trace };
+    visit.route = attempt.route;
+    visit.key = attempt.key.slice(0, 8);
+  }
+
+  get work(): Work {
+    return this;
+  }
+
+  /** One answer, now or later, or none for a client that leaves before. */
+  begin(): void {
+    const { visit, desk } = this.task;
+    const leave = this.parts.engine.begin(this);
+    visit.onHangUp = () => {
+      if (!leave()) return undefined;
+      desk.free();
+      return "in_progress";
+    };
+  }
+
+  waited(durationMs: number): void {
+    this.#awayMs += durationMs;
+    this.attempt.trace?.waited(durationMs);
+  }
+
+  reply(answer: Answer): void {
+    const { visit, inForce, guarded, identified, desk } = this.task;
+    const { route, policy, head } = guarded;
+    desk.free();
+    visit.overheadMs = Math.max(0, performance.now() - this.#begunMs - this.#awayMs);
+    if (visit.trace !== undefined) traceAnswer(visit.trace, answer);
+    const context = {
+      method: head.method,
+      route: route.name,
+      idempotencyKey: identified.rawKey,
+      replayHeader: policy.replayHeader,
+      problems: inForce.config.problems,
+    };
+    visit.done(
+      desk.send(answer, context, (error) =>
+        this.parts.hub.emit("fault", {
+          what: "an answer cannot be written",
+          route: route.name,
+          key: visit.key!,
+          error,
+        }),
+      ),
+    );
+  }
+
+  run(): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const { guarded, body, peer } = this.task;
+      const { route, policy, head } = guarded;
+      const { trace } = this.attempt;
+      const begunMs = performance.now();
+      const dispatch: WholeDispatch = {
+        origin: route.upstream.origin,
+        method: head.method,
+        target: forwardedTarget(policy.key, head.target),
+        headers: upstreamHeaders(head, route, peer, "whole"),
+        body,
+        timeoutMs: route.upstream.timeoutMs,
+        maxStoredBytes: policy.maxStoredBytes,
+      };
+      const end = trace === undefined ? undefined : traceCall(trace, dispatch, publicPath(route, head.rawPath));
+      call(this.parts.pools, route.upstream, dispatch, (outcome) => {
+        end?.(outcome);
+        const durationMs = performance.now() - begunMs;
+        this.parts.hub.emit("upstream", { route: route.name, durationMs });
+        this.#awayMs += durationMs;
+        resolve(outcome);
+      });
+    });
+  }
+
+  async probe(): Promise<ProbeAnswer> {
+    const { guarded, identified } = this.task;
+    const { probe } = guarded.policy;
+    const { trace } = this.attempt;
+    const url = probe === null ? undefined : probeTarget(probe.url, identified.probe);
+    if (probe === null || url === undefined) return { kind: "unclear", why: "the probe's address cannot be filled in" };
+    const begunMs = performance.now();
+    const [upstream, dispatch] = probeCall(this.task, url, probe.method);
+    const end = trace === undefined ? undefined : traceCall(trace, dispatch);
+    const outcome = await exchange(this.parts.pools.for(upstream), dispatch);
+    end?.(outcome);
+    this.#awayMs += performance.now() - begunMs;
+    if (outcome.kind !== "answered") {
+      if (outcome.kind === "streamed") outcome.response.body.destroy();
+      return { kind: "unclear", why: `the probe was ${outcome.kind}` };
+    }
+    const { status } = outcome.response;
+    if (probe.done.has(status)) return { kind: "done", response: outcome.response };
+    if (probe.notDone.has(status)) return { kind: "notDone" };
+    return { kind: "unclear", why: `the probe was answered with ${status}` };
+  }
+}
+
+function call(pools: Pools, upstream: Upstream, dispatch: WholeDispatch, done: (outcome: Outcome) => void): void {
+  const plain = dispatch.method === "HEAD" ? undefined : pools.plain(upstream);
+  if (plain !== undefined) callPlainly(plain, dispatch, done);
+  else void exchange(pools.for(upstream), dispatch).then(done);
+}
+
+/** Asked with the client's own credentials, but only where the request itself would take them. */
+function probeCall({ guarded, peer }: Task, url: string, method: string): [Upstream, Dispatch] {
+  const { route, policy, head } = guarded;
+  const { upstream } = route;
+  const { origin, pathname, search } = new URL(url);
+  const isSameOrigin = origin === upstream.origin;
+  const sent = upstreamHeaders(head, route, peer, "whole");
+  const headers = ["Host", isSameOrigin ? (headerValue(sent, "host") ?? hostOf(origin)) : hostOf(origin)];
+  for (const name of ["Authorization", "traceparent"]) {
+    const value = headerValue(sent, name.toLowerCase());
+    if (value !== undefined && (isSameOrigin || name === "traceparent")) headers.push(name, value);
+  }
+  const dispatch: Dispatch = {
+    origin,
+    method,
+    target: pathname + search,
+    headers,
+    body: null,
+    timeoutMs: upstream.timeoutMs,
+    maxStoredBytes: policy.maxStoredBytes,
+  };
+  return [isSameOrigin ? upstream : { ...upstream, origin }, dispatch];
+}
