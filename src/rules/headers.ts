@@ -6,6 +6,17 @@ export function isNamed(name: string, lower: string): boolean {
   return name.length === lower.length && (name === lower || name.toLowerCase() === lower);
 }
 
+/**
+ * A first look at a name, by its length and first letter: most fields are none of `names` (in lower case), and need no
+ * second one.
+ */
+export function sieveOf(names: Iterable<string>): (name: string) => boolean {
+  const table = new Uint8Array(32 * 32);
+  const cell = (name: string) => ((name.length & 31) << 5) | (name.charCodeAt(0) & 31);
+  for (const name of names) table[cell(name)] = 1;
+  return (name) => table[cell(name)] === 1;
+}
+
 /** The first value under this name (in lower case). */
 export function headerValue(pairs: HeaderPairs, lower: string): string | undefined {
   for (let i = 0; i < pairs.length; i += 2) if (isNamed(pairs[i]!, lower)) return pairs[i + 1];

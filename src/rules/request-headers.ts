@@ -1,5 +1,5 @@
 import type { HeaderPairs } from "../model.js";
-import { headerValues, trimSpace } from "./headers.js";
+import { headerValues, sieveOf, trimSpace } from "./headers.js";
 
 /** What the gateway itself has to say about a request, and what it may not pass on. */
 export interface Forwarding {
@@ -30,14 +30,19 @@ export interface Forwarding {
 export function requestHeaders(received: HeaderPairs, forwarding: Forwarding): string[] {
   const { isTrusted, connection, withheld } = forwarding;
   const traceparent = receivedTraceparent(received);
+  const isAllPassed = connection.length === 0 && withheld.length === 0;
   const sent: string[] = [];
   let forwardedFor = "";
   let hasProto = false;
   let hasHost = false;
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i]!;
-    const lower = name.toLowerCase();
     let value = received[i + 1]!;
+    if (isAllPassed && !mayBeSpecial(name)) {
+      sent.push(name, value);
+      continue;
+    }
+    const lower = name.toLowerCase();
     switch (special.get(lower)) {
       case "hop":
         continue;
@@ -129,3 +134,5 @@ const special: ReadonlyMap<string, Special> = new Map<string, Special>([
   ["traceparent", "trace"],
   ["tracestate", "trace"],
 ]);
+
+const mayBeSpecial = sieveOf(special.keys());

@@ -1,5 +1,5 @@
 import type { HeaderPairs } from "../model.js";
-import { connectionNames, headerValue, isNamed, trimSpace } from "./headers.js";
+import { connectionNames, headerValue, isNamed, sieveOf, trimSpace } from "./headers.js";
 
 /**
  * The header of an upstream's answer as it may be passed on or stored: in order, with repeats and letter case, less
@@ -8,7 +8,12 @@ import { connectionNames, headerValue, isNamed, trimSpace } from "./headers.js";
 export function responseHeaders(received: HeaderPairs, omit?: ReadonlySet<string>): string[] {
   const listed = connectionNames(received);
   const kept: string[] = [];
+  const isAllKept = listed.length === 0 && omit === undefined;
   for (let i = 0; i < received.length; i += 2) {
+    if (isAllKept && !mayBeHopByHop(received[i]!)) {
+      kept.push(received[i]!, received[i + 1]!);
+      continue;
+    }
     const lower = received[i]!.toLowerCase();
     if (hopByHop.has(lower) || omit?.has(lower)) continue;
     if (listed.length > 0 && listed.includes(lower) && !lower.startsWith("content-")) continue;
@@ -46,6 +51,10 @@ export function replyHeaders(stored: HeaderPairs, reply: Reply): string[] {
   for (let i = 0; i < stored.length; i += 2) {
     const name = stored[i]!;
     if (isNamed(name, replayName)) continue;
+    if (!mayBeOurs(name)) {
+      sent.push(name, stored[i + 1]!);
+      continue;
+    }
     if (residentSeconds !== undefined && isNamed(name, "age")) continue;
     if (!hasTrailers && isNamed(name, "trailer")) continue;
     if (isNamed(name, "content-length")) {
@@ -81,3 +90,7 @@ const hopByHop: ReadonlySet<string> = new Set([
   "transfer-encoding",
   "upgrade",
 ]);
+
+const mayBeHopByHop = sieveOf(hopByHop);
+/** Fields that `replyHeaders` may tell anew. */
+const mayBeOurs = sieveOf(["age", "trailer", "content-length"]);

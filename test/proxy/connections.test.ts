@@ -40,7 +40,11 @@ for (const [lane, path] of Object.entries(lanes)) {
     t.equal(headerOf(response, "connection"), isInTurn ? "keep-alive" : "close");
     if (isInTurn) t.match(await client.response(), { status: 400 });
     await client.ended();
-    t.equal(client.received.toString("latin1").match(/HTTP\/1\.1 \d/g)?.length, isInTurn ? 2 : 1, "and nothing after it");
+    t.equal(
+      client.received.toString("latin1").match(/HTTP\/1\.1 \d/g)?.length,
+      isInTurn ? 2 : 1,
+      "and nothing after it",
+    );
   });
 
   t.test(`${lane}: answers go out in the order of the requests`, async (t) => {

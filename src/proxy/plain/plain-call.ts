@@ -23,7 +23,6 @@ class Call implements PlainCall {
   readonly head: string;
   readonly body: Buffer;
   readonly maxBodyBytes: number;
-  readonly #endsAtMs: number;
   readonly #timer: NodeJS.Timeout;
   #connection: UpstreamConnection | undefined;
   #isOver = false;
@@ -36,7 +35,6 @@ class Call implements PlainCall {
     this.head = requestHead(dispatch);
     this.body = dispatch.body;
     this.maxBodyBytes = dispatch.maxStoredBytes;
-    this.#endsAtMs = performance.now() + dispatch.timeoutMs;
     this.#timer = setTimeout(() => this.#expire(), dispatch.timeoutMs);
   }
 
@@ -62,9 +60,8 @@ class Call implements PlainCall {
     } else if (answer.kind === "broken") {
       this.#end({ kind: "unanswered", error: answer.error, cause: "reset" });
     } else {
-      clearTimeout(this.#timer);
-      const timeoutMs = Math.max(1, this.#endsAtMs - performance.now());
-      readOddAnswer(this.#connection!, answer.octets, { ...this.dispatch, timeoutMs }, (outcome) => this.#end(outcome));
+      // The deadline of the call stays ours; between two parts of an answer that is streamed there is the whole time again.
+      readOddAnswer(this.#connection!, answer.octets, this.dispatch, (outcome) => this.#end(outcome));
     }
   }
 

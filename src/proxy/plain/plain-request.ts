@@ -1,4 +1,4 @@
-import { plainLength, readFieldLines, targetEnd } from "./field-lines.js";
+import { type FieldSink, plainLength, readFieldLines, sieveFor, targetEnd } from "./field-lines.js";
 
 /** The head of a request that a full parser would read in the same way, and of which it would make nothing more. */
 export interface PlainRequest {
@@ -25,27 +25,30 @@ export function readPlainRequest(text: string): PlainRequest | undefined {
   if (headEnd < 0) return undefined;
   const end = targetEnd(text, method.length + 1);
   if (end < 0 || !text.startsWith(version, end + 1)) return undefined;
-  const rawHeaders: string[] = [];
-  const bodyAt = readFieldLines(text, end + 1 + version.length, headEnd, rawHeaders);
+  const sink: FieldSink = { pairs: [], marked: [], sieve };
+  const bodyAt = readFieldLines(text, end + 1 + version.length, headEnd, sink);
   if (bodyAt === "odd") return undefined;
-  const bodyBytes = bodyLength(rawHeaders);
+  const bodyBytes = bodyLength(sink);
   if (bodyBytes === undefined) return undefined;
-  return { method, target: text.slice(method.length + 1, end), rawHeaders, bodyAt, bodyBytes };
+  return { method, target: text.slice(method.length + 1, end), rawHeaders: sink.pairs, bodyAt, bodyBytes };
 }
 
-/** Lengths of the names that are looked for. */
-const mayMatter: readonly boolean[] = Array.from({ length: 18 }, (_, length) =>
-  [6, 7, 10, 14, 16, 17].includes(length),
-);
+const sieve = sieveFor([
+  "content-length",
+  "connection",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "expect",
+  "trailer",
+]);
 
 /** `undefined` where a field says more about the connection or the body than a length. */
-function bodyLength(rawHeaders: readonly string[]): number | undefined {
+function bodyLength({ pairs, marked }: FieldSink): number | undefined {
   let length: number | undefined;
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]!;
-    if (!mayMatter[name.length]) continue;
-    const value = rawHeaders[i + 1]!;
-    switch (name.toLowerCase()) {
+  for (const at of marked) {
+    const value = pairs[at + 1]!;
+    switch (pairs[at]!.toLowerCase()) {
       case "content-length":
         if (length !== undefined) return undefined;
         length = plainLength(value);

@@ -1,5 +1,4 @@
-import { isEventStream } from "../../rules/headers.js";
-import { plainLength, readFieldLines } from "./field-lines.js";
+import { type FieldSink, plainLength, readFieldLines, sieveFor } from "./field-lines.js";
 
 /** The head of an answer that a full parser would read in the same way. */
 export interface PlainHead {
@@ -34,10 +33,11 @@ export function readPlainHead(text: string): HeadRead {
   const line = statusLine.exec(text);
   const status = Number(line?.[1]);
   if (line === null) return "odd";
-  const rawHeaders: string[] = [];
-  const bodyAt = readFieldLines(text, line[0].length, headEnd, rawHeaders);
-  if (bodyAt === "odd" || isEventStream(rawHeaders)) return "odd";
-  const framing = framingOf(rawHeaders, isBodiless(status));
+  const sink: FieldSink = { pairs: [], marked: [], sieve };
+  const bodyAt = readFieldLines(text, line[0].length, headEnd, sink);
+  const rawHeaders = sink.pairs;
+  if (bodyAt === "odd") return "odd";
+  const framing = framingOf(sink, isBodiless(status));
   if (framing === undefined) return "odd";
   return { status, reason: line[2] ?? "", rawHeaders, bodyAt, ...framing };
 }
@@ -49,20 +49,30 @@ function isBodiless(status: number): boolean {
 
 type Framing = Pick<PlainHead, "bodyBytes" | "keptMs">;
 
-const mayMatter: readonly boolean[] = Array.from({ length: 18 }, (_, length) => [7, 10, 14, 17].includes(length));
+const sieve = sieveFor([
+  "content-length",
+  "content-type",
+  "transfer-encoding",
+  "connection",
+  "keep-alive",
+  "trailer",
+  "upgrade",
+]);
 
-function framingOf(rawHeaders: readonly string[], isBodiless: boolean): Framing | undefined {
+function framingOf({ pairs, marked }: FieldSink, isBodiless: boolean): Framing | undefined {
   let bodyBytes: Framing["bodyBytes"] | undefined;
   let keptMs: number | undefined;
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]!;
-    if (!mayMatter[name.length]) continue;
-    const value = rawHeaders[i + 1]!;
-    switch (name.toLowerCase()) {
+  for (const at of marked) {
+    const value = pairs[at + 1]!;
+    switch (pairs[at]!.toLowerCase()) {
       case "content-length":
         if (bodyBytes !== undefined) return undefined;
         bodyBytes = plainLength(value);
         if (bodyBytes === undefined) return undefined;
+        break;
+      case "content-type":
+        // It may never end.
+        if (/^text\/event-stream/i.test(value)) return undefined;
         break;
       case "transfer-encoding":
         if (bodyBytes !== undefined || value.toLowerCase() !== "chunked") return undefined;
