@@ -5,6 +5,12 @@ import { headerValue, isEventStream } from "../rules/headers.js";
 import { responseHeaders } from "../rules/response-headers.js";
 import { isTorn } from "./pools.js";
 import { ResponseStream } from "./response-stream.js";
+import type { SeatedHandler } from "./seats.js";
+
+/** Whatever takes a request: a pool, a single connection. */
+export interface Dispatching {
+  dispatch(options: Dispatcher.DispatchOptions, handler: SeatedHandler): unknown;
+}
 
 /** A request as it goes upstream. */
 export interface Dispatch {
@@ -36,7 +42,7 @@ const gatherBytes = 16 * 1024;
  * undici calls `onConnect` right before the first byte is written: what fails earlier was never sent, and the error's
  * code does not matter (ECONNRESET occurs on both sides of that line).
  */
-export function exchange(pool: Dispatcher, dispatch: Dispatch): Promise<Outcome> {
+export function exchange(pool: Dispatching, dispatch: Dispatch): Promise<Outcome> {
   return new Promise((resolve) => {
     openCall(pool, dispatch, resolve);
   });
@@ -52,7 +58,7 @@ export interface CallState {
 
 /** The same for the unprotected lane, where a client that leaves takes its call along. Returns the way to stop it. */
 export function openCall(
-  pool: Dispatcher,
+  pool: Dispatching,
   dispatch: Dispatch,
   done: (outcome: Outcome) => void,
   { isSent, isLast }: CallState = { isSent: false, isLast: false },
@@ -83,7 +89,8 @@ export class TimeoutError extends Error {
 }
 
 /** undici's handler interface without the wrapping that would parse every header into an object first. */
-class Call implements Dispatcher.DispatchHandler {
+class Call implements SeatedHandler {
+  onOver: () => void = () => {};
   #isSent: boolean;
   #isOver = false;
   #abort: ((error?: Error) => void) | undefined;
@@ -103,6 +110,10 @@ class Call implements Dispatcher.DispatchHandler {
   ) {
     this.#isSent = isSent;
     this.#timer = setTimeout(() => this.#expire(), dispatch.timeoutMs);
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   onConnect(abort: (error?: Error) => void): void {
@@ -151,6 +162,7 @@ class Call implements Dispatcher.DispatchHandler {
     if (isTorn() && !this.#isLengthKnown)
       return this.onError(new Error("the connection was reset before the answer's end"));
     clearTimeout(this.#timer);
+    this.onOver();
     const pairs = (trailers ?? []).map((part) => latin1(part as unknown as Buffer));
     if (this.#stream === undefined) return this.#answer(pairs);
     this.#stream.trailers.push(...pairs);
@@ -159,6 +171,7 @@ class Call implements Dispatcher.DispatchHandler {
 
   onError(error: Error): void {
     clearTimeout(this.#timer);
+    this.onOver();
     // RFC 9110 §8.6: these may declare the length of a body that they do not have. undici calls that a mismatch.
     const isBodiless = this.#head?.status === 204 || this.#head?.status === 304;
     const isWhole = isBodiless && (error as { code?: string }).code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH";

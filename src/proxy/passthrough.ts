@@ -1,14 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import httpProxy from "@fastify/http-proxy";
 import type { FastifyInstance } from "fastify";
-import type { Dispatcher } from "undici";
 import type { Outcome } from "../model.js";
-import { type Dispatch, openCall } from "./exchange.js";
+import { type Dispatch, type Dispatching, openCall } from "./exchange.js";
 import { Upload } from "./upload.js";
 
 /** Everything about a request of the unprotected lane that http-proxy itself need not see. */
 export interface Passage {
-  readonly pool: Dispatcher;
+  readonly pool: Dispatching;
   readonly dispatch: Omit<Dispatch, "body" | "maxStoredBytes">;
   /** `streamed`: it is still to be read; a buffer: the gate has read it already. */
   readonly body: "streamed" | Buffer | null;

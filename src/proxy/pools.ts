@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import { buildConnector, Pool } from "undici";
 import type { Upstream } from "../model.js";
 import { UpstreamPool } from "./plain/upstream-pool.js";
+import { SeatedPool, Seats } from "./seats.js";
 
 /** Idle connections are dropped before most upstreams drop theirs, ms; a shorter `Keep-Alive: timeout` is honoured. */
 const keepAliveMs = 4_000;
@@ -18,9 +19,10 @@ export function isTorn(): boolean {
   return tearing;
 }
 
-/** The connections to one upstream: those undici makes, and those of requests that are sent plainly. */
+/** The connections to one upstream: those undici makes, and those of requests that are sent plainly. They share its seats. */
 interface Pair {
   readonly full: Pool;
+  readonly seated: SeatedPool;
   /** `undefined` where there is TLS: what it costs is not ours to save. */
   readonly plain: UpstreamPool | undefined;
 }
@@ -30,8 +32,8 @@ export class Pools {
   readonly #pairs = new Map<string, Pair>();
   readonly #byUpstream = new WeakMap<Upstream, Pair>();
 
-  for(upstream: Upstream): Pool {
-    return this.#pair(upstream).full;
+  for(upstream: Upstream): SeatedPool {
+    return this.#pair(upstream).seated;
   }
 
   plain(upstream: Upstream): UpstreamPool | undefined {
@@ -43,7 +45,7 @@ export class Pools {
     // A request that began before a reload may want a pool that no route of today wants.
     if (pair === undefined || pair.full.closed) {
       const name = nameOf(upstream);
-      pair = this.#pairs.get(name) ?? { full: openFull(upstream), plain: openPlain(upstream) };
+      pair = this.#pairs.get(name) ?? openPair(upstream);
       this.#pairs.set(name, pair);
       this.#byUpstream.set(upstream, pair);
     }
@@ -115,14 +117,20 @@ export function watchTearing(socket: Duplex): void {
   });
 }
 
-function openPlain(upstream: Upstream): UpstreamPool | undefined {
+function openPair(upstream: Upstream): Pair {
+  const seats = new Seats(upstream.connections);
+  const full = openFull(upstream);
+  return { full, seated: new SeatedPool(full, seats), plain: openPlain(upstream, seats) };
+}
+
+function openPlain(upstream: Upstream, seats: Seats): UpstreamPool | undefined {
   const { protocol, hostname, port } = new URL(upstream.origin);
   if (protocol !== "http:") return undefined;
-  return new UpstreamPool({
+  const options = {
     address: { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 80) },
-    connections: upstream.connections,
     connectTimeoutMs: upstream.connectTimeoutMs,
     keptMs: keepAliveMs,
     longestKeptMs: longestKeepAliveMs,
-  });
+  };
+  return new UpstreamPool(options, seats);
 }

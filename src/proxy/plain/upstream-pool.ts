@@ -1,3 +1,4 @@
+import type { Seats } from "../seats.js";
 import { type PlainAnswer, type UpstreamAddress, UpstreamConnection } from "./upstream-connection.js";
 
 /** A request that waits for a connection or an answer. Everything is called at most once, in this order. */
@@ -14,8 +15,6 @@ export interface PlainCall {
 
 export interface UpstreamPoolOptions {
   readonly address: UpstreamAddress;
-  /** At once; what is more waits. */
-  readonly connections: number;
   readonly connectTimeoutMs: number;
   /** How long an idle connection is kept where the upstream says nothing, and at most, ms. */
   readonly keptMs: number;
@@ -38,7 +37,17 @@ export class UpstreamPool {
   #isClosed = false;
   #sweeper: NodeJS.Timeout | undefined;
 
-  constructor(private readonly options: UpstreamPoolOptions) {}
+  /** Of those that are in use; the others are idle, and closed when they are not used again. */
+  readonly #seated = new Set<UpstreamConnection>();
+  /** Seats that were waited for and are still to be taken. */
+  #granted = 0;
+  #isWaiting = false;
+
+  /** `seats`: what finds none waits. */
+  constructor(
+    private readonly options: UpstreamPoolOptions,
+    private readonly seats: Seats,
+  ) {}
 
   /** Sends in the next turn of the event loop, or when a connection is free. */
   send(call: PlainCall): void {
@@ -80,13 +89,38 @@ export class UpstreamPool {
   #sendQueued(): void {
     const queue = this.#queue;
     let from = 0;
-    while (from < queue.length) {
+    while (from < queue.length && this.#takeSeat()) {
       const connection = this.#takeIdle();
-      if (connection !== undefined) this.#sendOver(connection, queue[from++]!);
-      else if (this.#all.size < this.options.connections) this.#open(queue[from++]!);
-      else break;
+      if (connection === undefined) {
+        this.#open(queue[from++]!);
+      } else {
+        this.#seated.add(connection);
+        this.#sendOver(connection, queue[from++]!);
+      }
     }
     this.#queue = from === 0 ? queue : queue.slice(from);
+    for (; this.#granted > 0; this.#granted--) this.seats.give();
+  }
+
+  #takeSeat(): boolean {
+    if (this.#granted > 0) {
+      this.#granted--;
+      return true;
+    }
+    if (this.seats.take()) return true;
+    if (!this.#isWaiting) {
+      this.#isWaiting = true;
+      this.seats.wait(() => {
+        this.#isWaiting = false;
+        this.#granted++;
+        this.#sendSoon();
+      });
+    }
+    return false;
+  }
+
+  #leaveSeat(connection: UpstreamConnection): void {
+    if (this.#seated.delete(connection)) this.seats.give();
   }
 
   #takeIdle(): UpstreamConnection | undefined {
@@ -106,10 +140,11 @@ export class UpstreamPool {
     };
     const closed = () => {
       this.#all.delete(connection);
-      if (this.#queue.length > 0) this.#sendSoon();
+      this.#leaveSeat(connection);
     };
     const connection = new UpstreamConnection(address, connectTimeoutMs, connected, closed);
     this.#all.add(connection);
+    this.#seated.add(connection);
   }
 
   #sendOver(connection: UpstreamConnection, call: PlainCall): void {
@@ -122,12 +157,12 @@ export class UpstreamPool {
 
   #keep(connection: UpstreamConnection, toldMs: number | undefined): void {
     if (!connection.isUsable) return;
+    this.#leaveSeat(connection);
     const { keptMs, longestKeptMs } = this.options;
     const forMs = toldMs === undefined ? keptMs : Math.min(toldMs - keptMarginMs, longestKeptMs);
     if (this.#isClosed || forMs <= 0) return connection.destroy();
     connection.idleUntilMs = performance.now() + forMs;
     this.#idle.push(connection);
-    if (this.#queue.length > 0) this.#sendSoon();
     this.#sweeper ??= setInterval(() => this.#sweep(), keptMarginMs / 2).unref();
   }
 

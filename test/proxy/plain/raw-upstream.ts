@@ -4,6 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Outcome } from "../../../src/model.js";
 import { callPlainly, type WholeDispatch } from "../../../src/proxy/plain/plain-call.js";
 import { UpstreamPool, type UpstreamPoolOptions } from "../../../src/proxy/plain/upstream-pool.js";
+import { Seats } from "../../../src/proxy/seats.js";
 
 interface Owner {
   teardown(handler: () => unknown): void;
@@ -79,15 +80,14 @@ export const ok = (body: string, ...lines: string[]) =>
 /** One octet for each character. */
 export const say = (socket: Socket, text: string) => void socket.write(text, "latin1");
 
-export function openPool(t: Owner, port: number, options: Partial<UpstreamPoolOptions> = {}): UpstreamPool {
-  const pool = new UpstreamPool({
-    address: { host: "127.0.0.1", port },
-    connections: 8,
-    connectTimeoutMs: 2_000,
-    keptMs: 4_000,
-    longestKeptMs: 30_000,
-    ...options,
-  });
+export function openPool(
+  t: Owner,
+  port: number,
+  { connections = 8, ...options }: Partial<UpstreamPoolOptions> & { connections?: number } = {},
+): UpstreamPool {
+  const address = { host: "127.0.0.1", port };
+  const usual = { address, connectTimeoutMs: 2_000, keptMs: 4_000, longestKeptMs: 30_000 };
+  const pool = new UpstreamPool({ ...usual, ...options }, new Seats(connections));
   t.teardown(() => pool.destroy());
   return pool;
 }
