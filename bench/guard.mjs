@@ -7,10 +7,10 @@ import { endAll } from "./process.mjs";
 import { clearFolders } from "./stage.mjs";
 
 /**
- * CPU of a request, in that of bare http-proxy: what is usual with rounds this short. Eight runs on a busy machine of two
- * cores gave 1.08 to 1.77, 0.48 to 0.74 and 0.87 to 1.26. It fails beyond `margin` times what is usual.
+ * CPU of a request, in that of bare http-proxy: what is usual. Full runs on a shared machine of two cores gave 0.66 to
+ * 1.05, 0.25 to 0.39 and 0.67 to 1.22. It fails beyond `margin` times what is usual.
  */
-const usual = { "first, redis": 1.45, "replay, redis": 0.62, unprotected: 1.05 };
+const usual = { "first, redis": 0.85, "replay, redis": 0.36, unprotected: 0.95 };
 const margin = 2;
 
 const rounds = 5;

@@ -11,13 +11,8 @@ export async function warmUp({ port, traffic }, seconds) {
   }
 }
 
-/** How long a peer works before each turn is counted, s: what the kernel and V8 took back while others had their turns. */
-const leadInSeconds = 1;
-
 /** @param {{ port: number, pid: number, traffic: object }} peer `traffic` as in traffic.mjs */
-export async function measure(peer, requests, seconds = 60) {
-  const { port, pid, traffic } = peer;
-  await warmUp(peer, leadInSeconds);
+export async function measure({ port, pid, traffic }, requests, seconds = 60) {
   const whole = requests - (requests % (traffic.roundTo ?? 1)) || traffic.roundTo;
   await traffic.prepare?.(whole);
   const [cpu, ticks] = [cpuMicros(pid), cpuTicks(pid)];

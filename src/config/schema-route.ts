@@ -23,7 +23,12 @@ const upstreamFields = {
     max: longestTimer,
     description: "To connect. Past it nothing was sent, and the request may be sent again.",
   }),
-  connections: integer({ default: 64, min: 1, max: 65535, description: "Requests an upstream has at once, over pooled connections, for each worker." }),
+  connections: integer({
+    default: 64,
+    min: 1,
+    max: 65535,
+    description: "Requests an upstream has at once, over pooled connections, for each worker.",
+  }),
   preserveHost: flag({
     default: true,
     description: "The upstream sees the client's `Host`. `false`: that of `upstream.url`.",

@@ -77,7 +77,7 @@ export class Settler {
 
   /** Resolves to `told`, whatever becomes of the writing. */
   #end(attempt: Attempt, kept: Kept, told: Landing, ending: Ending): Promise<Landing> {
-    return ending().then(
+    return begun(ending).then(
       (answer) => {
         if (answer === "lost") this.hub.emit("leaseLost", aboutOf(attempt));
         return told;
@@ -107,6 +107,15 @@ export class Settler {
       }
     }
     this.hub.emit("inDoubt", { ...about, cause: "store_lost" });
+  }
+}
+
+/** A store that throws is one that rejects. */
+function begun(ending: Ending): ReturnType<Ending> {
+  try {
+    return ending();
+  } catch (error) {
+    return Promise.reject(error);
   }
 }
 

@@ -157,21 +157,36 @@ class Call implements SeatedHandler {
     return false;
   }
 
+  /** The seat is given on last: what becomes of it is nothing to this call's outcome. */
   onComplete(trailers: string[] | null): void {
+    try {
+      this.#complete(trailers);
+    } finally {
+      this.onOver();
+    }
+  }
+
+  onError(error: Error): void {
+    try {
+      this.#fail(error);
+    } finally {
+      this.onOver();
+    }
+  }
+
+  #complete(trailers: string[] | null): void {
     // Torn off: without a declared length nobody can know whether this was all.
     if (isTorn() && !this.#isLengthKnown)
-      return this.onError(new Error("the connection was reset before the answer's end"));
+      return this.#fail(new Error("the connection was reset before the answer's end"));
     clearTimeout(this.#timer);
-    this.onOver();
     const pairs = (trailers ?? []).map((part) => latin1(part as unknown as Buffer));
     if (this.#stream === undefined) return this.#answer(pairs);
     this.#stream.trailers.push(...pairs);
     this.#stream.push(null);
   }
 
-  onError(error: Error): void {
+  #fail(error: Error): void {
     clearTimeout(this.#timer);
-    this.onOver();
     // RFC 9110 §8.6: these may declare the length of a body that they do not have. undici calls that a mismatch.
     const isBodiless = this.#head?.status === 204 || this.#head?.status === 304;
     const isWhole = isBodiless && (error as { code?: string }).code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH";
@@ -230,6 +245,8 @@ class Call implements SeatedHandler {
     if (this.#isOver) return;
     if (this.#gathering !== undefined) clearImmediate(this.#gathering);
     this.#isOver = true;
+    // Given up before it was sent: it waits for no seat any more.
+    if (outcome.kind === "unsent") this.onOver();
     this.done(outcome);
   }
 }

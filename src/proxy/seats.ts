@@ -2,8 +2,10 @@ import type { Dispatcher } from "undici";
 
 /** How many requests an upstream has at once, whoever sends them. */
 export class Seats {
-  readonly #waiting: (() => void)[] = [];
+  /** In the order they came. */
+  readonly #waiting = new Set<() => void>();
   #free: number;
+  #isGiving = false;
 
   constructor(count: number) {
     this.#free = count;
@@ -15,21 +17,34 @@ export class Seats {
     return true;
   }
 
-  /** Calls `taken` with the next seat that is given back; who does not want it any more gives it on. */
-  wait(taken: () => void): void {
-    this.#waiting.push(taken);
+  /** Calls `taken` with a seat that was given back. Returns the way to wait no longer. */
+  wait(taken: () => void): () => void {
+    this.#waiting.add(taken);
+    return () => this.#waiting.delete(taken);
   }
 
+  /** Whoever is given a seat may give it back at once: that goes round here, and not one call deeper each time. */
   give(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free++;
-    else next();
+    this.#free++;
+    if (this.#isGiving) return;
+    this.#isGiving = true;
+    try {
+      for (const taken of this.#waiting) {
+        if (this.#free === 0) return;
+        this.#free--;
+        this.#waiting.delete(taken);
+        taken();
+      }
+    } finally {
+      this.#isGiving = false;
+    }
   }
 }
 
 /** A handler of undici's that says whether it still wants to be sent, and is asked to tell when its request is over. */
 export interface SeatedHandler extends Dispatcher.DispatchHandler {
   readonly isOver: boolean;
+  /** Called when its request is over, or, before it was sent, given up; perhaps more than once. */
   onOver: () => void;
 }
 
@@ -42,12 +57,17 @@ export class SeatedPool {
 
   dispatch(options: Dispatcher.DispatchOptions, handler: SeatedHandler): void {
     if (this.seats.take()) this.#dispatch(options, handler);
-    else this.seats.wait(() => this.#dispatch(options, handler));
+    else handler.onOver = this.seats.wait(() => this.#dispatch(options, handler));
   }
 
   #dispatch(options: Dispatcher.DispatchOptions, handler: SeatedHandler): void {
     if (handler.isOver) return this.seats.give();
-    handler.onOver = () => this.seats.give();
+    let isSeated = true;
+    handler.onOver = () => {
+      const wasSeated = isSeated;
+      isSeated = false;
+      if (wasSeated) this.seats.give();
+    };
     try {
       this.pool.dispatch(options, handler);
     } catch (error) {

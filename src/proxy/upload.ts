@@ -11,7 +11,11 @@ export class Upload extends Readable {
   readonly #onData = (part: Buffer) => {
     if (!this.push(part)) this.request.pause();
   };
-  readonly #onEnd = () => this.push(null);
+  /** Node says `close` right behind `end`, while the last of the body may still wait here to be sent. */
+  readonly #onEnd = () => {
+    this.request.off("close", this.#onClose);
+    this.push(null);
+  };
   readonly #onClose = () => this.destroy(new Error("the client left before its request was whole"));
 
   constructor(private readonly request: IncomingMessage) {

@@ -1,4 +1,5 @@
 import t from "tap";
+import { Seats } from "../../src/proxy/seats.js";
 import { post } from "../e2e/client.js";
 import { answer, Gate, Upstream } from "../e2e/upstream.js";
 import { SampleGateway } from "../spec/gateway.js";
@@ -64,4 +65,31 @@ t.test("who waits for a seat in vain was never sent, and takes none", async (t) 
   t.equal((await briefBare()).status, 201);
   t.equal(upstream.count("/brief") + upstream.count("/brief/bare"), 2);
   await gateway.quiet();
+});
+
+t.test("whoever gives a seat back at once makes no call deeper, however many wait", async (t) => {
+  const seats = new Seats(1);
+  seats.take();
+  let given = 0;
+  for (let count = 0; count < 50_000; count++) {
+    seats.wait(() => {
+      given++;
+      seats.give();
+    });
+  }
+  seats.give();
+  t.equal(given, 50_000);
+  t.ok(seats.take());
+  t.notOk(seats.take());
+});
+
+t.test("who waits no longer is passed over", async (t) => {
+  const seats = new Seats(1);
+  seats.take();
+  const given: string[] = [];
+  const stop = seats.wait(() => given.push("first"));
+  seats.wait(() => given.push("second"));
+  stop();
+  seats.give();
+  t.same(given, ["second"]);
 });

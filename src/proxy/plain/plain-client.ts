@@ -136,6 +136,8 @@ export class PlainClient<Admitted> {
   }
 
   #receive(octets: Buffer): void {
+    // The connection ends: what still comes is not begun.
+    if (!this.socket.writable) return;
     if (this.#phase === "receiving") return this.#collect(octets);
     const waiting = this.#octets;
     this.#octets = undefined;
@@ -213,7 +215,7 @@ export class PlainClient<Admitted> {
 
   #resume(): void {
     const octets = this.#octets;
-    if (this.#phase !== "idle" || octets === undefined || this.socket.destroyed) return;
+    if (this.#phase !== "idle" || octets === undefined || !this.socket.writable) return;
     this.#octets = undefined;
     this.#read(octets);
     if (this.phase === "left" || this.#waitingBytes() > maxWaitingBytes) return;

@@ -33,6 +33,8 @@ export class UpstreamPool {
   readonly #idle: UpstreamConnection[] = [];
   readonly #all = new Set<UpstreamConnection>();
   #queue: PlainCall[] = [];
+  #resting: { readonly connection: UpstreamConnection; readonly toldMs: number | undefined }[] = [];
+  #restingCount = 0;
   #isDue = false;
   #isClosed = false;
   #sweeper: NodeJS.Timeout | undefined;
@@ -88,8 +90,15 @@ export class UpstreamPool {
 
   #sendQueued(): void {
     const queue = this.#queue;
+    const later: PlainCall[] = [];
     let from = 0;
-    while (from < queue.length && this.#takeSeat()) {
+    while (from < queue.length) {
+      // One that rests is free sooner than a new one is there.
+      if (this.#idle.length === 0 && later.length < this.#restingCount) {
+        later.push(queue[from++]!);
+        continue;
+      }
+      if (!this.#takeSeat()) break;
       const connection = this.#takeIdle();
       if (connection === undefined) {
         this.#open(queue[from++]!);
@@ -98,7 +107,7 @@ export class UpstreamPool {
         this.#sendOver(connection, queue[from++]!);
       }
     }
-    this.#queue = from === 0 ? queue : queue.slice(from);
+    this.#queue = from === 0 ? queue : [...later, ...queue.slice(from)];
     for (; this.#granted > 0; this.#granted--) this.seats.give();
   }
 
@@ -150,8 +159,23 @@ export class UpstreamPool {
   #sendOver(connection: UpstreamConnection, call: PlainCall): void {
     if (!call.mayBeSent(connection)) return this.#keep(connection, undefined);
     connection.send(call.head, call.body, call.maxBodyBytes, (answer) => {
-      if (answer.kind === "whole") this.#keep(connection, answer.head.keptMs);
+      if (answer.kind === "whole") this.#rest(connection, answer.head.keptMs);
       call.answered(answer);
+    });
+  }
+
+  /** Kept after the next poll: an end that came right behind the answer is only read then. */
+  #rest(connection: UpstreamConnection, toldMs: number | undefined): void {
+    this.#restingCount++;
+    if (this.#resting.push({ connection, toldMs }) > 1) return;
+    setImmediate(() => {
+      const rested = this.#resting;
+      this.#resting = [];
+      setImmediate(() => {
+        this.#restingCount -= rested.length;
+        for (const { connection, toldMs } of rested) this.#keep(connection, toldMs);
+        if (this.#queue.length > 0) this.#sendSoon();
+      });
     });
   }
 

@@ -30,12 +30,15 @@ export function leanScript<Reply>(
   };
 }
 
+const settled = Promise.resolve();
+
 /** What ioredis asks of a command that it sends: that, and nothing else of its own class, is here. */
 class ScriptCall {
   readonly name = "evalsha";
   /** Errors carry them, and errors are logged. */
   readonly args: readonly string[] = [];
-  readonly promise = undefined;
+  /** Only handed on to whoever traces ioredis: answers go to `answered`. */
+  readonly promise = settled;
   #timer: NodeJS.Timeout | undefined;
   #isSettled = false;
 

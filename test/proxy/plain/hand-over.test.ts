@@ -208,3 +208,23 @@ t.test("a client that has left before its answer begins to stream: it is read to
     t.match(await post(`${gateway.url}/small`, { key, body: "x", headers: { host: "localhost" } }), { status: 409 });
   }
 });
+
+t.test("a large unprotected upload behind a plain request arrives whole, whatever the pieces are", async (t) => {
+  upstream.on("/pay", echo);
+  upstream.on("/bare", echo);
+  for (const bytes of [65_536, 80_000, 130_000]) {
+    const client = await RawClient.connect(clear.port);
+    const head = `POST /bare HTTP/1.1\r\n${host}\r\nContent-Length: `;
+    client.write(`${protectedPost("first")}${head}${bytes}\r\n\r\n${"y".repeat(bytes)}`);
+    t.equal((await client.response()).body.toString(), "first");
+    const second = await client.response();
+    t.match([second.status, second.body.length], [201, bytes]);
+    // So that one read of the socket is the end of the body.
+    const alone = await RawClient.connect(clear.port);
+    const length = bytes - `${head}${bytes}\r\n\r\n`.length;
+    alone.write(`${head}${length}\r\n\r\n${"y".repeat(length)}`);
+    t.match((await alone.response()).status, 201);
+    client.hangUp();
+    alone.hangUp();
+  }
+});

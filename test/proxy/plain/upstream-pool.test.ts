@@ -1,4 +1,4 @@
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import t from "tap";
 import { reset } from "../../spec/octets.js";
@@ -214,4 +214,19 @@ t.test("a pool that is destroyed ends every call at once, and sends none of thos
   t.same(await Promise.all(calls.map(told)), ["unanswered reset", "unsent"]);
   await pause(20);
   t.equal(upstream.asked.length, 1);
+});
+
+t.test("an upstream that answers and closes without a word has nobody in doubt, however many wait", async (t) => {
+  const upstream = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => socket.end(ok("a"), "latin1"));
+  });
+  await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+  t.teardown(() => upstream.close());
+  const { port } = upstream.address() as AddressInfo;
+  for (const connections of [1, 3]) {
+    const pool = openPool(t, port, { connections });
+    const outcomes = await Promise.all(Array.from({ length: 20 }, () => call(pool)));
+    t.same([...new Set(outcomes.map(({ kind }) => kind))], ["answered"]);
+  }
 });
