@@ -1,6 +1,7 @@
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { type PlainRequest, readPlainRequest } from "./plain-request.js";
+import { writeMessage } from "./write-message.js";
 
 /** Whoever answers plain requests. */
 export interface PlainDoor<Admitted> {
@@ -30,7 +31,6 @@ type Phase = "idle" | "receiving" | "answering" | "flushing" | "left";
 /** Requests that came before their turn, in bytes; with more than that the connection is not read. */
 const maxWaitingBytes = 64 * 1024;
 const maxHeadBytes = 33 * 1024;
-const maxJoinedBytes = 16 * 1024;
 
 /**
  * A client's connection, for as long as all it sends is of the plain form: no library stands between its octets and the
@@ -96,15 +96,7 @@ export class PlainClient<Admitted> {
     if (!socket.writable || this.#phase !== "answering") return;
     this.#enter("flushing");
     const start = head + (this.#isEnding ? "Connection: close\r\n\r\n" : this.keepAlive);
-    if (body.length === 0) socket.write(start, "latin1", this.#onWritten);
-    // One string is one plain write; a string and octets are gathered and written apart.
-    else if (body.length <= maxJoinedBytes) socket.write(start + body.toString("latin1"), "latin1", this.#onWritten);
-    else {
-      socket.cork();
-      socket.write(start, "latin1");
-      socket.write(body, this.#onWritten);
-      socket.uncork();
-    }
+    writeMessage(socket, start, body, this.#onWritten);
     this.#drained();
   }
 

@@ -1,5 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { type PlainHead, readPlainChunks, readPlainHead } from "./plain-response.js";
+import { writeMessage } from "./write-message.js";
 
 /** What a connection has made of the answer to a request. */
 export type PlainAnswer =
@@ -90,16 +91,7 @@ export class UpstreamConnection {
   send(head: string, body: Buffer, maxBodyBytes: number, answered: (answer: PlainAnswer) => void): void {
     this.#answered = answered;
     this.#maxBodyBytes = maxBodyBytes;
-    const socket = this.#socket;
-    if (body.length === 0) socket.write(head, "latin1");
-    // One string is one plain write; a string and octets are gathered and written apart.
-    else if (body.length <= maxJoinedBytes) socket.write(head + body.toString("latin1"), "latin1");
-    else {
-      socket.cork();
-      socket.write(head, "latin1");
-      socket.write(body);
-      socket.uncork();
-    }
+    writeMessage(this.#socket, head, body);
   }
 
   /** Whoever waits for an answer is told that it broke off. */
@@ -180,8 +172,6 @@ export class UpstreamConnection {
     answered?.(answer);
   }
 }
-
-const maxJoinedBytes = 16 * 1024;
 
 function latin1(text: string): Buffer {
   return Buffer.from(text, "latin1");
