@@ -64,9 +64,21 @@ export async function startReplicated(t: Owner, binary: string, replicas: number
 
 /** Three of them, two of which decide. Returns their addresses when each knows the others and the replicas. */
 export async function startSentinels(t: Owner, binary: string, primary: RedisServer, replicas: number) {
-  const nodes: string[] = [];
-  const admins: Redis[] = [];
-  for (let index = 0; index < 3; index++) {
+  const sentinels = [];
+  for (let index = 0; index < 3; index++) sentinels.push(await startSentinel(t, binary, primary));
+  for (const { admin } of sentinels) {
+    await until("the sentinels know one another", async () => {
+      const known = (await admin.call("SENTINEL", "MASTER", "main")) as string[];
+      const has = (field: string) => Number(known[known.indexOf(field) + 1]);
+      return has("num-slaves") === replicas && has("num-other-sentinels") === 2;
+    });
+  }
+  return sentinels.map(({ port }) => `${localhost}:${port}`);
+}
+
+/** Tries again on another port: between its being found free and its being taken, somebody else may have got it. */
+async function startSentinel(t: Owner, binary: string, primary: RedisServer): Promise<{ port: number; admin: Redis }> {
+  for (let turn = 0; turn < 5; turn++) {
     const port = await freePort();
     const file = join(await folderOf(t), "sentinel.conf");
     const lines = [
@@ -88,17 +100,12 @@ export async function startSentinels(t: Owner, binary: string, primary: RedisSer
       child.kill("SIGKILL");
       if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
     });
-    nodes.push(`${localhost}:${port}`);
-    admins.push(admin);
+    const isOver = () => child.exitCode !== null || child.signalCode !== null;
+    const isUp = () => admin.call("SENTINEL", "MYID").then(Boolean, () => false);
+    await until("a sentinel runs or ends", async () => isOver() || (await isUp()));
+    if (!isOver()) return { port, admin };
   }
-  for (const admin of admins) {
-    await until("the sentinels know one another", async () => {
-      const known = (await admin.call("SENTINEL", "MASTER", "main")) as string[];
-      const has = (field: string) => Number(known[known.indexOf(field) + 1]);
-      return has("num-slaves") === replicas && has("num-other-sentinels") === 2;
-    });
-  }
-  return nodes;
+  throw new Error("no sentinel could be started");
 }
 
 /** Three primaries that share the slots; the first one may have a replica. A shard that is down leaves the others up. */

@@ -16,16 +16,15 @@ const patienceMs = 15_000;
 
 /** HTTP/1.1 over a bare socket: what is written is what is sent, what was received can be looked at byte for byte. */
 export class RawClient {
-  #unread: Buffer = Buffer.alloc(0);
+  #space: Buffer = Buffer.alloc(4096);
+  #receivedBytes = 0;
+  #readBytes = 0;
   #isEnded = false;
   #changed: () => void = () => {};
-  /** Every byte that came, in order. */
-  received: Buffer = Buffer.alloc(0);
 
   private constructor(readonly socket: Socket) {
     socket.on("data", (chunk: Buffer) => {
-      this.#unread = Buffer.concat([this.#unread, chunk]);
-      this.received = Buffer.concat([this.received, chunk]);
+      this.#keep(chunk);
       this.#changed();
     });
     for (const event of ["end", "close", "error"]) {
@@ -53,6 +52,15 @@ export class RawClient {
     } finally {
       client.hangUp();
     }
+  }
+
+  /** Every byte that came, in order. */
+  get received(): Buffer {
+    return this.#space.subarray(0, this.#receivedBytes);
+  }
+
+  get #unread(): Buffer {
+    return this.#space.subarray(this.#readBytes, this.#receivedBytes);
   }
 
   /** Text goes out as Latin-1, octet for octet. */
@@ -97,7 +105,7 @@ export class RawClient {
   async bytes(count: number): Promise<Buffer> {
     while (this.#unread.length < count) await this.#more();
     const taken = this.#unread.subarray(0, count);
-    this.#unread = this.#unread.subarray(count);
+    this.#readBytes += count;
     return taken;
   }
 
@@ -123,8 +131,17 @@ export class RawClient {
       at = this.#unread.indexOf(mark);
     }
     const text = this.#unread.toString("latin1", 0, at);
-    this.#unread = this.#unread.subarray(at + mark.length);
+    this.#readBytes += at + mark.length;
     return text;
+  }
+
+  /** The space doubles: an answer of many megabytes is not copied anew with each piece. */
+  #keep(chunk: Buffer): void {
+    const needed = this.#receivedBytes + chunk.length;
+    if (needed > this.#space.length)
+      this.#space = Buffer.concat([this.received], Math.max(needed, 2 * this.#space.length));
+    chunk.copy(this.#space, this.#receivedBytes);
+    this.#receivedBytes = needed;
   }
 
   #more(): Promise<void> {

@@ -22,7 +22,13 @@ async function startPair(t: Test, store: object): Promise<Pair> {
     upstream: { url: upstream.url },
     idempotency: { lease: `${leaseMs}ms`, ...idempotency },
   });
-  const routes = [route("hold", {}), route("retry", { inDoubt: "retry" }), route("patient", { lease: "30s" })];
+  const probe = { url: `${upstream.url}/probe-of/{key}`, done: [200], notDone: [404] };
+  const routes = [
+    route("hold", {}),
+    route("retry", { inDoubt: "retry" }),
+    route("probe", { inDoubt: "probe", probe }),
+    route("patient", { lease: "30s" }),
+  ];
   const folder = await tempFolder(t);
   const a = await Gateway.start(t, { store, routes }, folder);
   const b = await Gateway.start(t, { store, routes }, folder);
@@ -185,6 +191,29 @@ async function sharingSuite(t: Test, store: object): Promise<void> {
       t.match(await post(`${gateway.url}/retry`, { key }), { text: "the successor's", isReplayed: true });
     }
     t.equal(upstream.count("/retry"), before + 2);
+  });
+
+  await t.test("who slept past its lease while it probed does not send what its successor has sent", async (t) => {
+    const key = newKey();
+    const before = upstream.count("/probe");
+    upstream.on("/probe", ({ socket }) => socket.destroy());
+    t.equal((await post(`${a.url}/probe`, { key })).status, 502);
+    const gate = new Gate();
+    const probe = `/probe-of/${key}`;
+    upstream.on(probe, gate.before(answer(404)));
+    const probes = upstream.count(probe);
+    const sleeper = post(`${a.url}/probe`, { key });
+    await upstream.arrived(probe, probes + 1);
+    a.process.signal("SIGSTOP");
+    await b.reachesState(key, "in_doubt");
+    upstream.on(probe, answer(404));
+    upstream.on("/probe", answer(201, "the successor's"));
+    t.match(await post(`${b.url}/probe`, { key }), { status: 201, text: "the successor's" });
+    gate.open();
+    a.process.signal("SIGCONT");
+    t.match(await sleeper, { status: 409, code: "in-progress" });
+    t.match(await post(`${a.url}/probe`, { key }), { status: 201, text: "the successor's", isReplayed: true });
+    t.equal(upstream.count("/probe"), before + 2);
   });
 }
 
