@@ -7,9 +7,9 @@ import { type Built, defaultConfig, type Loaded, loadConfig } from "../config/lo
 import { type Overrides, parseOverrides } from "../config/overrides.js";
 import type { Gateway } from "../gateway.js";
 import { openLog } from "../observe/log.js";
-import { keepRequestsYoung } from "./heap.js";
 import type { Io } from "./io.js";
 import { Reloader } from "./reload.js";
+import { keepRequestsYoung, mendStrings } from "./v8.js";
 
 const usage = `usage: idempotency-gateway serve [--config FILE] [--upstream URL] [--port N] [--admin-port N]
 
@@ -31,6 +31,7 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
     return 2;
   }
   keepRequestsYoung();
+  mendStrings();
   const { file, overrides } = parsed;
   const load = () => loadConfig(file ?? "", io.env, { cwd: io.cwd, overrides });
   const loaded = file === undefined ? undefined : load();
