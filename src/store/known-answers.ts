@@ -1,7 +1,5 @@
-import type { Claim, Fingerprint, HeaderPairs, RecordKey, StoredResponse } from "../model.js";
-
-/** What is said of a record that cannot change any more. */
-export type Final = Extract<Claim, { kind: "done" | "notReplayable" }>;
+import type { RecordKey } from "../model.js";
+import { type Final, PackedAnswers } from "./packed-answers.js";
 
 /**
  * How long an answer is believed, ms, counted from when the store was *asked*: the record cannot have changed earlier.
@@ -9,48 +7,29 @@ export type Final = Extract<Claim, { kind: "done" | "notReplayable" }>;
  */
 export const freshMs = 900;
 
-/** An entry and its place in the map. */
-const entryBytes = 400;
-const slabBytes = 256 * 1024;
+/** What an entry takes besides its octets, about. */
+const entryBytes = 100;
 
+/** An answer that was wanted again. */
 interface Known {
+  readonly key: RecordKey;
+  readonly final: Final;
   readonly askedAtMs: number;
-  readonly bytes: number;
-  readonly packed: Packed | undefined;
+  readonly place: number;
+  /** Recalled since it came, or since there was no room. */
   isHot: boolean;
-  /** From the first recall on; of an answer without a response at once. */
-  claim: Final | undefined;
-}
-
-interface Packed {
-  readonly fingerprint: Fingerprint;
-  /** When it was asked for. */
-  readonly ageMs: number;
-  readonly status: number;
-  readonly reason: string;
-  readonly headers: string;
-  readonly headerCount: number;
-  readonly trailers: string;
-  readonly trailerCount: number;
-  readonly slab: Buffer;
-  readonly from: number;
-  readonly to: number;
-  readonly executedIn: string | undefined;
 }
 
 /**
  * Answers, bounded in bytes. All are believed for the same time, so the map, in the order they came, is also the order
  * in which they go: what is over is dropped from its front, and room is made there, passing once over what was recalled
  * since. A recall moves nothing.
- *
- * Most are never recalled, and live just long enough to be dear to the garbage collector: so they lie packed, a few
- * strings and a place in a large buffer, until somebody wants them.
  */
 export class KnownAnswers {
-  readonly #known = new Map<RecordKey, Known>();
+  /** By some bits of the record's key: of two that share them one is forgotten. A number is a place among the packed. */
+  readonly #known = new Map<number, number | Known>();
+  #packed = new PackedAnswers();
   #bytes = 0;
-  #slab = Buffer.alloc(0);
-  #slabUsed = 0;
   #sweeper: NodeJS.Timeout | undefined;
 
   constructor(
@@ -59,40 +38,35 @@ export class KnownAnswers {
   ) {}
 
   recall(key: RecordKey): Final | undefined {
-    const known = this.#known.get(key);
-    if (known === undefined) return undefined;
-    const elapsedMs = this.now() - known.askedAtMs;
-    if (elapsedMs < freshMs) known.claim ??= unpack(known.packed);
-    const { claim } = known;
-    if (elapsedMs >= freshMs || claim === undefined) {
-      this.drop(key);
-      return undefined;
-    }
+    const found = this.#known.get(shortOf(key));
+    if (found === undefined) return undefined;
+    const elapsedMs = this.now() - this.#askedAtMs(found);
+    if (elapsedMs >= freshMs) return undefined;
+    const known = typeof found === "number" ? this.#unpack(key, found) : found;
+    if (known?.key !== key) return undefined;
     known.isHot = true;
-    if (claim.kind === "notReplayable") return claim;
-    const { fingerprint, response, ageMs } = claim;
-    return { kind: "done", fingerprint, response, ageMs: ageMs + Math.floor(elapsedMs) };
+    const { final } = known;
+    if (final.kind !== "done") return final;
+    const { kind, fingerprint, response, ageMs } = final;
+    return { kind, fingerprint, response, ageMs: ageMs + Math.floor(elapsedMs) };
   }
 
-  keep(key: RecordKey, claim: Final, askedAtMs: number): void {
+  keep(key: RecordKey, final: Final, askedAtMs: number): void {
+    const short = shortOf(key);
+    const before = this.#known.get(short);
     // Answers may overtake one another.
-    if ((this.#known.get(key)?.askedAtMs ?? askedAtMs) > askedAtMs) return;
-    this.drop(key);
-    const isPacked = claim.kind === "done";
-    const bytes = entryBytes + (isPacked ? bytesOf(claim.response) : 0);
-    if (bytes > this.maxBytes) return;
-    const packed = isPacked ? this.#pack(claim) : undefined;
-    this.#known.set(key, { askedAtMs, bytes, packed, isHot: false, claim: isPacked ? undefined : claim });
-    this.#bytes += bytes;
+    if (before !== undefined && this.#askedAtMs(before) > askedAtMs) return;
+    this.#remove(short);
+    if (final.kind === "done" && final.response.body.length > this.maxBytes) return;
+    const place = this.#packed.add(key, final, askedAtMs);
+    this.#known.set(short, place);
+    this.#bytes += entryBytes + this.#packed.bytesOf(place);
     if (this.#bytes > this.maxBytes) this.#makeRoom();
     this.#sweeper ??= setTimeout(() => this.#sweep(), freshMs).unref();
   }
 
   drop(key: RecordKey): void {
-    const known = this.#known.get(key);
-    if (known === undefined) return;
-    this.#known.delete(key);
-    this.#bytes -= known.bytes;
+    this.#remove(shortOf(key));
   }
 
   clear(): void {
@@ -100,85 +74,57 @@ export class KnownAnswers {
     this.#sweeper = undefined;
     this.#known.clear();
     this.#bytes = 0;
-    this.#slab = Buffer.alloc(0);
-    this.#slabUsed = 0;
+    this.#packed = new PackedAnswers();
   }
 
-  /** The body is copied: it may be a view of a far larger buffer, of a socket or of node's pool, that it would keep alive. */
-  #pack({ fingerprint, ageMs, response }: Final & { kind: "done" }): Packed {
-    const { status, reason, headers, trailers, body } = response;
-    let [slab, from] = [this.#slab, this.#slabUsed];
-    if (body.length > slabBytes / 4) {
-      slab = Buffer.allocUnsafeSlow(body.length);
-      from = 0;
-    } else {
-      if (from + body.length > slab.length) {
-        slab = this.#slab = Buffer.allocUnsafeSlow(slabBytes);
-        from = 0;
-      }
-      this.#slabUsed = from + body.length;
-    }
-    slab.set(body, from);
-    return {
-      fingerprint,
-      ageMs,
-      status,
-      reason,
-      headers: headers.join(separator),
-      headerCount: headers.length,
-      trailers: trailers.join(separator),
-      trailerCount: trailers.length,
-      slab,
-      from,
-      to: from + body.length,
-      executedIn: response.executedIn,
-    };
+  #remove(short: number): void {
+    const found = this.#known.get(short);
+    if (found === undefined) return;
+    this.#known.delete(short);
+    const place = typeof found === "number" ? found : found.place;
+    this.#bytes -= entryBytes + this.#packed.bytesOf(place);
+    this.#packed.remove(place);
+  }
+
+  #unpack(key: RecordKey, place: number): Known | undefined {
+    if (!this.#packed.isOf(key, place)) return undefined;
+    const final = this.#packed.read(place);
+    const known: Known = { key, final, askedAtMs: this.#packed.askedAtMs(place), place, isHot: true };
+    this.#known.set(shortOf(key), known);
+    return known;
+  }
+
+  #askedAtMs(found: number | Known): number {
+    return typeof found === "number" ? this.#packed.askedAtMs(found) : found.askedAtMs;
   }
 
   #makeRoom(): void {
-    for (const [key, known] of this.#known) {
+    for (const [short, found] of this.#known) {
       if (this.#bytes <= this.maxBytes) return;
-      this.drop(key);
-      if (!known.isHot || this.now() - known.askedAtMs >= freshMs) continue;
-      known.isHot = false;
-      this.#known.set(key, known);
-      this.#bytes += known.bytes;
+      if (typeof found === "number" || !found.isHot || this.now() - found.askedAtMs >= freshMs) {
+        this.#remove(short);
+      } else {
+        found.isHot = false;
+        this.#known.delete(short);
+        this.#known.set(short, found);
+      }
     }
   }
 
   #sweep(): void {
     const now = this.now();
-    for (const [key, known] of this.#known) {
-      if (now - known.askedAtMs < freshMs) break;
-      this.drop(key);
+    for (const [short, found] of this.#known) {
+      if (now - this.#askedAtMs(found) < freshMs) break;
+      this.#remove(short);
     }
     if (this.#known.size === 0) this.clear();
     else this.#sweeper = setTimeout(() => this.#sweep(), freshMs).unref();
   }
 }
 
-function bytesOf({ headers, trailers, body, executedIn }: StoredResponse): number {
-  let bytes = body.length + (executedIn?.length ?? 0);
-  for (const part of headers) bytes += part.length + 1;
-  for (const part of trailers) bytes += part.length + 1;
-  return bytes;
-}
-
-/** No header has one (RFC 9110 §5.5). Should one come all the same, the answer is not taken apart: the store is asked. */
-const separator = "\n";
-
-function unpack(packed: Packed | undefined): Final | undefined {
-  if (packed === undefined) return undefined;
-  const { fingerprint, ageMs, status, reason, slab, from, to } = packed;
-  const headers = parted(packed.headers, packed.headerCount);
-  const trailers = parted(packed.trailers, packed.trailerCount);
-  if (headers.length !== packed.headerCount || trailers.length !== packed.trailerCount) return undefined;
-  const response = { status, reason, headers, body: slab.subarray(from, to), trailers };
-  const { executedIn } = packed;
-  if (executedIn !== undefined) return { kind: "done", fingerprint, response: { ...response, executedIn }, ageMs };
-  return { kind: "done", fingerprint, response, ageMs };
-}
-
-function parted(joined: string, count: number): HeaderPairs {
-  return count === 0 ? [] : joined.split(separator);
+/** The key is a hash already: some of its digits will do. */
+function shortOf(key: RecordKey): number {
+  let bits = 0;
+  for (let index = 0; index < 8; index++) bits = (bits * 31 + key.charCodeAt(index)) | 0;
+  return bits & 0x3fffffff;
 }

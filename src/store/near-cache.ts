@@ -1,5 +1,6 @@
 import type { Claim, DoubtCause, Landing, Lease, RecordKey } from "../model.js";
-import { type Final, freshMs, KnownAnswers } from "./known-answers.js";
+import { freshMs, KnownAnswers } from "./known-answers.js";
+import type { Final } from "./packed-answers.js";
 import type { ClaimRequest, Completion, ListQuery, Origin, RecordStore, Resolution, Seen } from "./record-store.js";
 
 export interface NearCacheOptions {

@@ -221,7 +221,7 @@ t.test("whose execution it was is said again with the answer", async (t) => {
   t.same(asked, []);
 });
 
-t.test("a head that cannot be told apart again is asked for again", async (t) => {
+t.test("a head is said again as it was, whatever its fields hold", async (t) => {
   const { cache, asked } = underHand();
   for (const headers of [["A", "b\nc"], ["A", "b", "C", ""], []]) {
     const lease = leaseOn(newKey());
@@ -235,7 +235,7 @@ t.test("a head that cannot be told apart again is asked for again", async (t) =>
     asked.length = 0;
     const claim = await cache.claim(asking(leaseOn(lease.key)));
     t.same(claim.kind === "done" && [claim.response.headers, claim.response.trailers], [headers, headers]);
-    t.equal(asked.length, headers[1] === "b\nc" ? 1 : 0);
+    t.same(asked, []);
   }
 });
 

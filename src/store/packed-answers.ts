@@ -1,0 +1,126 @@
+import type { Claim, Fingerprint, RecordKey } from "../model.js";
+import { decodeResponse, encodeResponse } from "./codec.js";
+
+/** What is said of a record that cannot change any more. */
+export type Final = Extract<Claim, { kind: "done" | "notReplayable" }>;
+
+/*
+ * An entry. Numbers are big-endian.
+ *
+ *   0  when it was asked for, ms, f64       24  the record's key, 64 hexadecimal digits
+ *   8  its age then, ms, f64                88  the fingerprint, likewise
+ *  16  octets of the response, u32         152  the response (codec.ts)
+ *  20  the status, where there is no response, u32
+ */
+const keyAt = 24;
+const fingerprintAt = 88;
+const blobAt = 152;
+
+const slabBytes = 256 * 1024;
+
+interface Slab {
+  readonly octets: Buffer;
+  used: number;
+  entries: number;
+  /** Somebody has a view of it, perhaps for long: these octets are not written again. */
+  isShared: boolean;
+}
+
+/**
+ * Answers as octets in large buffers, each at a place that is a whole number. Most are never wanted again and live for a
+ * second, just long enough to be dear to the garbage collector: so no object is made for any of them.
+ */
+export class PackedAnswers {
+  readonly #slabs: (Slab | undefined)[] = [];
+  /** Which of them is being filled. */
+  #current = -1;
+
+  /** Returns its place. What it is given is copied. */
+  add(key: RecordKey, final: Final, askedAtMs: number): number {
+    const blob = blobOf(final);
+    const bytes = blobAt + blob.length;
+    const index = this.#slabFor(bytes);
+    const slab = this.#slabs[index]!;
+    const { octets, used } = slab;
+    octets.writeDoubleBE(askedAtMs, used);
+    octets.writeDoubleBE(final.kind === "done" ? final.ageMs : 0, used + 8);
+    octets.writeUInt32BE(blob.length, used + 16);
+    octets.writeUInt32BE(final.kind === "done" ? 0 : final.status, used + 20);
+    octets.write(key + final.fingerprint, used + keyAt, "latin1");
+    octets.set(blob, used + blobAt);
+    slab.used += bytes;
+    slab.entries += 1;
+    return index * slabBytes + used;
+  }
+
+  askedAtMs(place: number): number {
+    return this.#slabOf(place).octets.readDoubleBE(place % slabBytes);
+  }
+
+  bytesOf(place: number): number {
+    return blobAt + this.#slabOf(place).octets.readUInt32BE((place % slabBytes) + 16);
+  }
+
+  isOf(key: RecordKey, place: number): boolean {
+    const at = place % slabBytes;
+    return this.#slabOf(place).octets.toString("latin1", at + keyAt, at + fingerprintAt) === key;
+  }
+
+  /** A body is a view of what is kept here. */
+  read(place: number): Final {
+    const slab = this.#slabOf(place);
+    const { octets } = slab;
+    const at = place % slabBytes;
+    const fingerprint = octets.toString("latin1", at + fingerprintAt, at + blobAt) as Fingerprint;
+    const bytes = octets.readUInt32BE(at + 16);
+    if (bytes === 0) return { kind: "notReplayable", fingerprint, status: octets.readUInt32BE(at + 20) };
+    slab.isShared = true;
+    const response = decodeResponse(octets.subarray(at + blobAt, at + blobAt + bytes));
+    return { kind: "done", fingerprint, ageMs: octets.readDoubleBE(at + 8), response };
+  }
+
+  remove(place: number): void {
+    const slab = this.#slabOf(place);
+    slab.entries -= 1;
+    if (slab.entries > 0) return;
+    slab.used = 0;
+    if (!slab.isShared && slab.octets.length === slabBytes) return;
+    const index = indexOf(place);
+    this.#slabs[index] = undefined;
+    if (index === this.#current) this.#current = -1;
+  }
+
+  #slabOf(place: number): Slab {
+    return this.#slabs[indexOf(place)]!;
+  }
+
+  /** What is large has a slab of its own. */
+  #slabFor(bytes: number): number {
+    if (bytes > slabBytes / 4) return this.#open(bytes);
+    const current = this.#slabs[this.#current];
+    if (current === undefined || current.used + bytes > slabBytes) this.#current = this.#open(slabBytes);
+    return this.#current;
+  }
+
+  #open(bytes: number): number {
+    // What V8 is given anew it has to collect.
+    const empty = this.#slabs.findIndex((slab) => slab?.used === 0 && slab.octets.length === bytes);
+    if (empty >= 0) return empty;
+    const slab = { octets: Buffer.allocUnsafeSlow(bytes), used: 0, entries: 0, isShared: false };
+    const free = this.#slabs.indexOf(undefined);
+    const index = free < 0 ? this.#slabs.length : free;
+    this.#slabs[index] = slab;
+    return index;
+  }
+}
+
+function indexOf(place: number): number {
+  return Math.floor(place / slabBytes);
+}
+
+/** The response in the store's form; empty where there is none. */
+function blobOf(final: Final): Buffer {
+  return final.kind === "done" ? (final.blob ?? encodeResponse(final.response)) : nothing;
+}
+
+const nothing = Buffer.alloc(0);
