@@ -1,4 +1,5 @@
 import type { Claim, DoubtCause, FlightId, Landing, Lease, RecordKey } from "../../model.js";
+import { TurnoverMap } from "../../turnover.js";
 import {
   type ClaimRequest,
   type Completion,
@@ -48,7 +49,7 @@ const completionPauseMs = 25;
 export class QuorumStore implements RecordStore {
   readonly withdrawAfterMs: number;
   /** By key and token: the flights of this process. */
-  readonly #guards = new Map<string, Guard>();
+  readonly #guards = new TurnoverMap<string, Guard>();
   readonly #refusals: Refusals;
 
   constructor(
@@ -211,8 +212,10 @@ export class QuorumStore implements RecordStore {
   }
 
   async close(): Promise<void> {
-    for (const guard of this.#guards.values()) guard.stop();
-    this.#guards.clear();
+    for (const [place, guard] of [...this.#guards]) {
+      guard.stop();
+      this.#guards.delete(place);
+    }
     await this.locks.close();
     await this.store.close();
   }

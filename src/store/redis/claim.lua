@@ -4,7 +4,7 @@
 -- ARGV[5] may take what is in doubt, 0 or 1  ARGV[6] flight waited for, or ''  ARGV[7] route  ARGV[8] namespace
 -- ARGV[9] key hash  ARGV[10] asked when by this server's clock, ms  ARGV[11] how long the caller waits, ms
 -- Returns, now in ms by this server's clock, expired 1 when this very claim found the lease run out, else 0:
---   {'won', now, attempts, cause of the doubt taken over or '', expired}  {'inDoubt', now, fingerprint, cause, expired}
+--   {'won', now, attempts, and if a doubt was taken over: its cause, expired}  {'inDoubt', now, fingerprint, cause, expired}
 --   {'held', now, fingerprint, flight, ms left}  {'done', now, fingerprint, ms since stored, response}
 --   {'notReplayable', now, fingerprint, status}  {'landed', now, fingerprint, landing}
 --   {'late', now}, nothing was done  {'format', now, version of a record this script does not know}
@@ -13,8 +13,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if math.abs(now - ARGV[10]) > tonumber(ARGV[11]) then return {'late', now} end
 
-local version, state, fp, owner, ends, attempts, created, cause = unpack(redis.call('HMGET', key, 'v', 'state', 'fp',
-  'token', 'ends', 'attempts', 'created', 'cause'))
+local version, state, fp, owner, ends, attempts, created, cause, doubt = unpack(redis.call('HMGET', key, 'v',
+  'state', 'fp', 'token', 'ends', 'attempts', 'created', 'cause', 'doubt'))
 if version and version ~= '1' then return {'format', now, version} end
 
 local function hold(born, ...)
@@ -37,7 +37,7 @@ if (state == 'free' or state == 'in_doubt') and ARGV[6] == string.sub(owner, 1, 
   local landing = redis.call('HGET', key, 'landing')
   if landing then return {'landed', now, fp, landing} end
 end
-if not state or state == 'free' then return {'won', now, take(now), '', 0} end
+if not state or state == 'free' then return {'won', now, take(now)} end
 if state == 'completed' or state == 'not_replayable' then
   local changed, status, response = unpack(redis.call('HMGET', key, 'changed', 'status', 'response'))
   if state == 'completed' then return {'done', now, fp, now - changed, response} end
@@ -46,7 +46,7 @@ end
 if state == 'in_flight' and ends - now > 0 then
   if owner ~= token or fp ~= mine then return {'held', now, fp, string.sub(owner, 1, 16), ends - now} end
   hold(created)
-  return {'won', now, attempts, redis.call('HGET', key, 'doubt') or '', 0}
+  return {'won', now, attempts, doubt or nil, 0} -- what follows a nil is not sent
 end
 local expired = state == 'in_flight' and 1 or 0
 if expired == 1 then
@@ -56,4 +56,5 @@ if expired == 1 then
 end
 if ARGV[5] == '0' or fp ~= mine then return {'inDoubt', now, fp, cause, expired} end
 redis.call('HDEL', key, 'cause')
-return {'won', now, take(created, 'formerToken', owner, 'doubt', cause), cause, expired}
+-- Put back by a withdrawal; nobody's where the doubted flight had taken a doubt over: its own would end that.
+return {'won', now, take(created, 'formerToken', doubt and string.rep('0', 32) or owner, 'doubt', cause), cause, expired}

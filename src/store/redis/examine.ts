@@ -66,15 +66,17 @@ async function examineServer(client: Redis, config: RedisConfig, isClusterNode: 
   ];
 }
 
-function examineReplicas({ connectedReplicas }: RedisFacts, { waitReplicas }: RedisConfig): Finding {
+/** A replica that did not confirm a claim may be the one that a failover promotes. */
+export function examineReplicas(
+  { connectedReplicas }: Pick<RedisFacts, "connectedReplicas">,
+  { waitReplicas }: Pick<RedisConfig, "waitReplicas">,
+): Finding {
+  const check = "redis replicas";
   const detail = `${connectedReplicas} connected, ${waitReplicas} asked to confirm each claim`;
-  if (connectedReplicas < waitReplicas) return { check: "redis replicas", state: "unsafe", detail };
-  const isUnwatched = connectedReplicas > 0 && waitReplicas === 0;
-  return {
-    check: "redis replicas",
-    state: isUnwatched ? "warning" : "ok",
-    detail: isUnwatched ? `${detail}: a failover may forget acknowledged claims` : detail,
-  };
+  if (connectedReplicas < waitReplicas) return { check, state: "unsafe", detail };
+  if (connectedReplicas === waitReplicas) return { check, state: "ok", detail };
+  const which = waitReplicas === 0 ? "" : " to one that did not confirm";
+  return { check, state: "warning", detail: `${detail}: a failover${which} may forget acknowledged claims` };
 }
 
 async function examineTime(client: Redis, { commandTimeoutMs }: RedisConfig): Promise<Finding[]> {

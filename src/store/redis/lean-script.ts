@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Command, Redis } from "ioredis";
+import { Deadlines, type Due } from "./deadlines.js";
 
 type Argument = string | number | Buffer;
 
@@ -33,13 +34,16 @@ export function leanScript<Reply>(
 const settled = Promise.resolve();
 
 /** What ioredis asks of a command that it sends: that, and nothing else of its own class, is here. */
-class ScriptCall {
+class ScriptCall implements Due {
+  dueAtMs = 0;
+  before: Due | undefined = undefined;
+  after: Due | undefined = undefined;
   readonly name = "evalsha";
   /** Errors carry them, and errors are logged. */
   readonly args: readonly string[] = [];
   /** Only handed on to whoever traces ioredis: answers go to `answered`. */
   readonly promise = settled;
-  #timer: NodeJS.Timeout | undefined;
+  #deadlines: Deadlines | undefined = undefined;
   #isSettled = false;
 
   constructor(
@@ -51,7 +55,14 @@ class ScriptCall {
   setReplyContext(): void {}
 
   setTimeout(timeoutMs: number): void {
-    this.#timer = setTimeout(() => this.reject(new Error("Command timed out")), timeoutMs);
+    // Told again only of a command that is sent again.
+    this.#deadlines?.remove(this);
+    this.#deadlines = deadlinesOf(timeoutMs);
+    this.#deadlines.add(this);
+  }
+
+  expire(): void {
+    this.reject(new Error("Command timed out"));
   }
 
   toWritable(): string | Buffer {
@@ -70,9 +81,21 @@ class ScriptCall {
   #settle(): boolean {
     if (this.#isSettled) return false;
     this.#isSettled = true;
-    clearTimeout(this.#timer);
+    this.#deadlines?.remove(this);
     return true;
   }
+}
+
+const allDeadlines = new Map<number, Deadlines>();
+
+/** As many as there are different timeouts: nearly always one. */
+function deadlinesOf(timeoutMs: number): Deadlines {
+  let deadlines = allDeadlines.get(timeoutMs);
+  if (deadlines === undefined) {
+    deadlines = new Deadlines(timeoutMs);
+    allDeadlines.set(timeoutMs, deadlines);
+  }
+  return deadlines;
 }
 
 function start(name: string, script: string, numberOfKeys: number): string {

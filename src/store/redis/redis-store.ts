@@ -39,47 +39,41 @@ export class RedisStore implements RecordStore {
   }
 
   claim(request: ClaimRequest): Promise<Claim> {
-    return this.#tryClaim(request).then((answer) => {
-      if (!isLate(answer)) return this.#claimed(request, answer);
-      // Refused, because this process did not know what the server's clock shows. The refusal has told it.
-      return this.#tryClaim(request).then((again) => {
-        if (isLate(again)) throw new StoreUnavailableError("claim", false);
-        return this.#claimed(request, again);
-      });
-    });
+    return this.#tryClaim(request, true);
   }
 
-  #claimed(request: ClaimRequest, { reply, node }: ClaimAnswer): Claim | Promise<Claim> {
-    const claim = claimOf(reply, request);
-    if (claim.kind !== "won" || node.confirmations === undefined) return claim;
-    return this.#confirm(request.lease, node).then(() => claim);
-  }
-
-  #tryClaim(request: ClaimRequest): Promise<ClaimAnswer> {
-    const { commandTimeoutMs } = this.parts;
+  #tryClaim(request: ClaimRequest, mayTryAgain: boolean): Promise<Claim> {
     const { lease } = request;
+    let asked: RedisNode | undefined;
     return this.#ask("claim", lease.key, (node) => {
+      asked = node;
       const [record, open] = this.#keys(lease.key);
-      return node.client
-        .claimBuffer(
-          record,
-          open,
-          lease.token,
-          request.fingerprint,
-          request.leaseMs,
-          request.retentionMs,
-          request.mayTake ? "1" : "0",
-          request.after ?? "",
-          request.route,
-          request.namespace,
-          request.keyHash,
-          node.clock.nowMs(),
-          commandTimeoutMs,
-        )
-        .then((reply) => {
-          node.clock.learn(reply[1] as number);
-          return { reply, node };
-        });
+      return node.client.claimBuffer(
+        record,
+        open,
+        lease.token,
+        request.fingerprint,
+        request.leaseMs,
+        request.retentionMs,
+        request.mayTake ? "1" : "0",
+        request.after ?? "",
+        request.route,
+        request.namespace,
+        request.keyHash,
+        node.clock.nowMs(),
+        this.parts.commandTimeoutMs,
+      );
+    }).then((reply) => {
+      const node = asked!;
+      node.clock.learn(reply[1] as number);
+      if (text(reply[0]) === "late") {
+        if (!mayTryAgain) throw new StoreUnavailableError("claim", false);
+        // Refused, because this process did not know what the server's clock shows. The refusal has told it.
+        return this.#tryClaim(request, false);
+      }
+      const claim = claimOf(reply, request);
+      if (claim.kind !== "won" || node.confirmations === undefined) return claim;
+      return this.#confirm(lease, node).then(() => claim);
     });
   }
 
@@ -220,27 +214,20 @@ export class RedisStore implements RecordStore {
 
 const nothing = Buffer.alloc(0);
 
-interface ClaimAnswer {
-  readonly reply: unknown[];
-  readonly node: RedisNode;
-}
-
-function isLate({ reply }: ClaimAnswer): boolean {
-  return text(reply[0]) === "late";
-}
-
 function claimOf(reply: unknown[], request: ClaimRequest): Claim {
   const kind = text(reply[0]);
   if (kind === "won") {
-    const taken = text(reply[3]) === "" ? null : (text(reply[3]) as DoubtCause);
+    const taken = reply.length < 4 ? null : (text(reply[3]) as DoubtCause);
     return { kind, attempts: Number(reply[2]), taken, ...(reply[4] === 1 ? { expired: true } : {}) };
   }
   const fingerprint = text(reply[2]) as Fingerprint;
   switch (kind) {
     case "held":
       return { kind, fingerprint, flight: text(reply[3]), remainingMs: Number(reply[4]) };
-    case "done":
-      return { kind, fingerprint, ageMs: Number(reply[3]), response: decodeResponse(reply[4] as Buffer) };
+    case "done": {
+      const blob = reply[4] as Buffer;
+      return { kind, fingerprint, ageMs: Number(reply[3]), response: decodeResponse(blob), blob };
+    }
     case "inDoubt":
       return { kind, fingerprint, cause: text(reply[3]) as DoubtCause, expired: reply[4] === 1 };
     case "notReplayable":
