@@ -101,6 +101,24 @@ export async function releaseContract(each: Each): Promise<void> {
     t.equal(await store.withdraw(unsent), "withdrawn", "the doubt is its own, not one it took over");
     t.equal(await store.peek(unsent.key, false), undefined);
   });
+
+  await each(
+    "a doubt outlives those who took it over one after the other and sent nothing",
+    async (t, under, store) => {
+      const key = newKey();
+      const first = await states["in doubt"]!(store, key);
+      const [second, third, fourth] = [leaseOn(key), leaseOn(key), leaseOn(key)];
+      await store.claim(asking(second, { mayTake: true, leaseMs: minute }));
+      await under.passTime(2 * minute);
+      t.match(await store.claim(asking(third, { mayTake: true })), { kind: "won", taken: "lease_expired" });
+      t.equal(await store.withdraw(third), "withdrawn");
+      t.equal(await store.withdraw(second), "lost", "it slept meanwhile");
+      t.match(await store.claim(asking(fourth, { mayTake: true })), { kind: "won", taken: "lease_expired" });
+      t.equal(await store.withdraw(fourth), "withdrawn");
+      for (const lease of [third, second, first]) t.equal(await store.withdraw(lease), "lost");
+      t.match(await store.claim(asking(leaseOn(key))), { kind: "inDoubt", cause: "lease_expired", expired: false });
+    },
+  );
 }
 
 export async function doubtContract(each: Each): Promise<void> {

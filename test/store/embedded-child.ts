@@ -27,6 +27,8 @@ const store = await openEmbeddedStore(
     onTrouble: (what, error) => say(`trouble ${what} ${error?.message ?? ""}`),
     writer: new URL(writer),
     segmentBytes: Number(segmentBytes),
+    // A disk that other tests keep busy for some seconds is no trouble here; half a minute of silence is.
+    tickMs: 5000,
   },
 );
 

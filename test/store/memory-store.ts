@@ -42,6 +42,9 @@ export interface Entry {
   keyHash: KeyHash;
 }
 
+/** Where a flight in doubt had taken a doubt over itself: its own withdrawal must not end the older doubt. */
+const nobody = "00".repeat(16);
+
 /**
  * The reference: every other store must answer as this one does. Nothing in it awaits, so each verb is atomic, and its
  * clock moves only when it is told to.
@@ -119,7 +122,7 @@ export class MemoryStore implements RecordStore {
       expiresAtMs: leaseEndsAtMs + request.retentionMs,
       leaseEndsAtMs,
       cause: null,
-      before: wasInDoubt ? { token: old.token, cause: old.cause! } : null,
+      before: wasInDoubt ? { token: old.before === null ? old.token : nobody, cause: old.cause! } : null,
       landing: wasInDoubt ? old.landing : null,
       completion: null,
       route: request.route,

@@ -125,8 +125,11 @@ export function readClaim(answerKind: number, from: AnswerReader): Claim {
   switch (answerKind) {
     case kind.held:
       return { kind: "held", fingerprint, flight: from.hex(8), remainingMs: from.number() };
-    case kind.done:
-      return { kind: "done", fingerprint, ageMs: from.number(), response: decodeResponse(from.blob()) };
+    case kind.done: {
+      const ageMs = from.number();
+      const blob = from.blob();
+      return { kind: "done", fingerprint, ageMs, response: decodeResponse(blob), blob };
+    }
     case kind.inDoubt:
       return { kind: "inDoubt", fingerprint, cause: causes[from.byte()]!, expired: from.byte() === 1 };
     case kind.notReplayable:

@@ -1,4 +1,5 @@
 import type { Generation, Place } from "./generation.js";
+import { Scratch } from "./scratch.js";
 import { logKeyOf, type Trees } from "./trees.js";
 
 const bucketCount = 256;
@@ -19,6 +20,7 @@ export class Filing {
   readonly #buckets: string[][] = Array.from({ length: bucketCount }, () => []);
   readonly #inOrder: string[] = [];
   #placed = 0;
+  readonly #scratch = new Scratch();
 
   constructor(private readonly generation: Generation) {
     for (const [id, place] of generation.places) {
@@ -48,7 +50,10 @@ export class Filing {
       bytes += place.length;
     }
     part.sort((a, b) => a.key.compare(b.key));
-    for (const { key, place } of part) void trees.log.put(key, segment.read(place.from, place.length));
+    // In a transaction LMDB has its own copy when `put` returns.
+    for (const { key, place } of part) {
+      void trees.log.put(key, segment.read(place.from, place.length, this.#scratch.take(place.length)));
+    }
     return () => {
       this.#logged = logged;
     };

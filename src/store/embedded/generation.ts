@@ -1,4 +1,5 @@
-import { at, expiresAtMs, isSettled } from "./record.js";
+import { at, isSettledState } from "./record.js";
+import type { Scratch } from "./scratch.js";
 import type { Segment } from "./segment.js";
 
 /** In place of a length: the record is gone, only its id follows. */
@@ -41,29 +42,28 @@ export class Generation {
         this.places.set(id, "gone");
         position = from + idBytes;
       } else {
-        this.places.set(id, placeOf(payload.subarray(from, from + length), payloadAt + from));
+        this.places.set(id, placeOf(payload, from, length, payloadAt));
         position = from + length;
       }
     }
   }
 }
 
-function placeOf(record: Buffer, from: number): Place {
-  const isOpen = !isSettled(record);
+function placeOf(payload: Buffer, from: number, length: number, payloadAt: number): Place {
   return {
-    from,
-    length: record.length,
-    record: isOpen ? Buffer.from(record) : undefined,
-    settledAtMs: record.readDoubleLE(at.updatedAtMs),
-    expiresAtMs: expiresAtMs(record),
+    from: payloadAt + from,
+    length,
+    record: isSettledState(payload[from + at.state]!) ? undefined : Buffer.from(payload.subarray(from, from + length)),
+    settledAtMs: payload.readDoubleLE(from + at.updatedAtMs),
+    expiresAtMs: payload.readDoubleLE(from + at.expiresAtMs),
   };
 }
 
-/** The payload of a frame that says what was staged, behind `headBytes` of room. */
-export function encodeFrame(staged: Staged, headBytes: number): Buffer {
+/** The payload of a frame that says what was staged, behind `headBytes` of room: in `scratch`, valid as long as that. */
+export function encodeFrame(staged: Staged, headBytes: number, scratch: Scratch): Buffer {
   let size = headBytes;
   for (const record of staged.values()) size += 4 + (record === "gone" ? idBytes : record.length);
-  const frame = Buffer.allocUnsafe(size);
+  const frame = scratch.take(size);
   let position = headBytes;
   for (const [id, record] of staged) {
     if (record === "gone") {

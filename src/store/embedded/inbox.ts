@@ -18,7 +18,8 @@ const compactAfter = 1024;
 
 /** Commands that were sent and not yet answered, in their order: the answers come in the same. */
 export class Inbox {
-  #pending: Pending[] = [];
+  /** Those that were answered are gone: they would be kept alive until all are. */
+  #pending: (Pending | undefined)[] = [];
   #answered = 0;
 
   /** `onUnwanted` is told of a claim that was won after its caller had given up. */
@@ -36,7 +37,11 @@ export class Inbox {
 
   settle(bytes: Buffer, from: number, to: number): void {
     const answers = new AnswerReader(bytes, from, to);
-    while (answers.hasMore) this.#settleOne(this.#pending[this.#answered++]!, answers);
+    while (answers.hasMore) {
+      const pending = this.#pending[this.#answered]!;
+      this.#pending[this.#answered++] = undefined;
+      this.#settleOne(pending, answers);
+    }
     if (this.isEmpty || this.#answered > compactAfter) {
       this.#pending = this.#pending.slice(this.#answered);
       this.#answered = 0;

@@ -1,6 +1,7 @@
 import { Filing } from "./filing.js";
 import { encodeFrame, Generation, type Staged } from "./generation.js";
 import { isDiskFull } from "./room.js";
+import { Scratch } from "./scratch.js";
 import { frameHeadBytes, Segment } from "./segment.js";
 import { removeSegmentsBefore, retireSegment } from "./segment-files.js";
 import type { Trees } from "./trees.js";
@@ -21,6 +22,7 @@ export class Ledger {
   /** Oldest first; the last is the one that is written. All others are sealed. */
   #generations: Generation[] = [];
   readonly #staged = new Map<string, Buffer | "gone">();
+  readonly #scratch = new Scratch();
   #filing: Filing | undefined;
   /** With frames of others that may not be on the disk: whoever wrote them may have died before. */
   readonly #unflushed = new Set<Segment>();
@@ -132,7 +134,7 @@ export class Ledger {
     const allowed = this.#generations.length === 1 ? this.segmentBytes : longest * this.segmentBytes;
     if (this.#current.segment.position >= allowed) this.#seal();
     const { segment } = this.#current;
-    const frame = encodeFrame(staged, frameHeadBytes);
+    const frame = encodeFrame(staged, frameHeadBytes, this.#scratch);
     const payloadAt = segment.nextPayloadAt;
     segment.append(frame);
     this.#unflushed.delete(segment);

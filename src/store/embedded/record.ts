@@ -72,7 +72,11 @@ export function payloadAt(record: Buffer): number {
 }
 
 export function isSettled(record: Buffer): boolean {
-  return record[at.state]! >= completed;
+  return isSettledState(record[at.state]!);
+}
+
+export function isSettledState(state: number): boolean {
+  return state >= completed;
 }
 
 export function expiresAtMs(record: Buffer): number {

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, fdatasyncSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
+import { Scratch } from "./scratch.js";
 import { openIfThere, reuseSpare, segmentFile, syncFolder } from "./segment-files.js";
 
 /*
@@ -41,7 +42,7 @@ export class Segment {
   #sequence = 0;
   #sizeBytes: number;
   readonly #frameHead = Buffer.alloc(frameHeadBytes);
-  #frame = Buffer.allocUnsafeSlow(0);
+  readonly #scratch = new Scratch();
 
   private constructor(
     readonly number: number,
@@ -90,8 +91,7 @@ export class Segment {
     if (this.isSealed || !this.#readHead(this.#frameHead)) return undefined;
     const length = frameHeadBytes + this.#frameHead.readUInt32LE(8);
     if (this.position + length > this.#size(length)) return undefined;
-    if (this.#frame.length < length) this.#frame = Buffer.allocUnsafeSlow(2 * length);
-    const frame = this.#frame.subarray(0, length);
+    const frame = this.#scratch.take(length);
     if (readSync(this.fd, frame, 0, length, this.position) !== length) return undefined;
     if (frame.readUInt32LE(4) !== this.#sumOf(frame)) return undefined;
     this.#step(length);
@@ -123,8 +123,8 @@ export class Segment {
     this.isSealed = true;
   }
 
-  read(from: number, length: number): Buffer {
-    const bytes = Buffer.allocUnsafe(length);
+  /** Into `bytes`, where they are given: `length` of them. */
+  read(from: number, length: number, bytes: Buffer = Buffer.allocUnsafe(length)): Buffer {
     if (readSync(this.fd, bytes, 0, length, from) !== length) throw new Error(`journal ${this.number} is cut short`);
     return bytes;
   }

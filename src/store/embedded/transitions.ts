@@ -108,7 +108,10 @@ function claimHeld(order: Order, record: Buffer, isSame: boolean, answer: Answer
   return undefined;
 }
 
-/** In flight for this caller. What a record in doubt was before is kept, so that a withdrawal can put it back. */
+/**
+ * In flight for this caller. What a record in doubt was before is kept, so that a withdrawal can put it back. Where the
+ * doubted flight had taken a doubt over itself, nobody's token comes back: its own withdrawal would end the older doubt.
+ */
 function take(order: Order, old: Buffer | undefined, answer: AnswerWriter, cause: number, isExpired: number): Buffer {
   const wasInDoubt = old?.[at.state] === inDoubt;
   const attempts = (old?.readUInt32LE(at.attempts) ?? 0) + 1;
@@ -119,7 +122,7 @@ function take(order: Order, old: Buffer | undefined, answer: AnswerWriter, cause
   beginLease(order, record);
   if (wasInDoubt) {
     record[at.causeBefore] = cause;
-    old.copy(record, at.tokenBefore, at.token, at.token + 16);
+    if (old[at.causeBefore] === 0) old.copy(record, at.tokenBefore, at.token, at.token + 16);
   }
   answer.byte(kind.won).number(attempts).byte(cause).byte(isExpired);
   return record;

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { Batch } from "./batch.js";
 import { Chores } from "./chores.js";
@@ -12,11 +13,16 @@ import { Troubles } from "./troubles.js";
 
 /*
  * The main file of the writer thread, the only one of the process that writes records. It blocks where it waits, on the
- * ring or on the disk: nothing else runs in it.
+ * ring or on the disk. Nothing else runs in it, but for a turn of the thread's event loop now and then.
  */
 
 /** When many write at once, so much time is between two flushes of the disk at least: they share one. */
 const gatherMs = 2;
+/**
+ * V8 and Node put off until the event loop's next turn what ends an object of a native module, such as each cursor over
+ * a tree of LMDB. A thread that never came round to it would keep all of them.
+ */
+const turnEveryMs = 1000;
 
 const start = workerData as WriterStart;
 const port = parentPort!;
@@ -40,7 +46,7 @@ function begin(): { trees: Trees; ledger: Ledger } | undefined {
   }
 }
 
-function work(trees: Trees, ledger: Ledger): void {
+async function work(trees: Trees, ledger: Ledger): Promise<void> {
   const commands = new Ring(start.commands);
   const room = new Room(start.path, trees, (isShort) =>
     post({
@@ -55,18 +61,23 @@ function work(trees: Trees, ledger: Ledger): void {
   const chores = new Chores(ledger, trees, room, troubles, port, start.watching, start.skewMs);
   let batchAtMs = 0;
   let batchSize = 0;
+  let turnAtMs = performance.now();
   while (!batch.isClosing) {
+    if (performance.now() >= turnAtMs + turnEveryMs) {
+      await setImmediate();
+      turnAtMs = performance.now();
+    }
+    // One client alone is not kept waiting. What comes meanwhile wakes nobody.
+    if (batchSize > 1) {
+      if (chores.isBehind) chores.step();
+      const restMs = batchAtMs + gatherMs - performance.now();
+      if (restMs > 0) commands.pause(restMs);
+    }
     const dueInMs = commands.hasMore ? 0 : chores.dueInMs;
     if (dueInMs > 0) commands.sleep(dueInMs);
     if (!commands.hasMore) {
       chores.step();
       continue;
-    }
-    // One client alone is not kept waiting.
-    if (batchSize > 1) {
-      if (chores.isBehind) chores.step();
-      const restMs = batchAtMs + gatherMs - performance.now();
-      if (restMs > 0) commands.pause(restMs);
     }
     batchAtMs = performance.now();
     batchSize = batch.run(Date.now() + start.skewMs[0]!);
@@ -77,7 +88,7 @@ function work(trees: Trees, ledger: Ledger): void {
 const opened = begin();
 if (opened !== undefined) {
   post({ kind: "ready" });
-  work(opened.trees, opened.ledger);
+  await work(opened.trees, opened.ledger);
   opened.ledger.close();
   await opened.trees.close();
 }
