@@ -94,6 +94,8 @@ export type Claim =
       readonly response: StoredResponse;
       /** Since the response was stored. */
       readonly ageMs: number;
+      /** The same response as it lies in the store (`store/codec.ts`), where the store has it at hand. */
+      readonly blob?: Buffer;
     }
   /** `expired` tells that this very claim found the lease run out: the moment to count it, once. */
   | {
@@ -131,8 +133,8 @@ export interface StreamedResponse {
 export type Outcome =
   | { readonly kind: "answered"; readonly response: StoredResponse }
   | { readonly kind: "streamed"; readonly response: StreamedResponse }
-  /** Nothing can have happened: no byte of the request was written. */
-  | { readonly kind: "unsent"; readonly error: Error }
+  /** Nothing can have happened: no byte of the request was written. `isLate`: its lease would not have lasted. */
+  | { readonly kind: "unsent"; readonly error: Error; readonly isLate?: true }
   /** Something may have happened. */
   | { readonly kind: "unanswered"; readonly error: Error; readonly cause: "reset" | "timeout" };
 

@@ -4,8 +4,11 @@ import { upstreamProblem } from "../rules/outcome.js";
 
 /** What the engine asks of the outside world on behalf of one request. Made by the proxy; neither function rejects. */
 export interface Work {
-  /** One upstream call with this request. Called at most once per lease. */
-  run(): Promise<Outcome>;
+  /**
+   * One upstream call with this request. Called at most once per lease. `isOurs` is asked right before the first octet is
+   * written: where it says `false` none is, and the outcome is late.
+   */
+  run(isOurs: () => boolean): Promise<Outcome>;
   /** Asks the upstream whether an earlier dispatch happened. */
   probe(): Promise<ProbeAnswer>;
 }
@@ -14,6 +17,9 @@ export type ProbeAnswer =
   | { readonly kind: "done"; readonly response: StoredResponse }
   | { readonly kind: "notDone" }
   | { readonly kind: "unclear"; readonly why: string };
+
+/** Of a call that needs no lease. */
+export const always = (): boolean => true;
 
 /** What one client gets. */
 export type Answer =
@@ -54,7 +60,7 @@ export function ownAnswer(outcome: Outcome, landing: Landing | undefined, result
       return {
         kind: "problem",
         problem: landing?.kind === "problem" ? landing.problem : upstreamProblem(outcome),
-        result: "error",
+        result: outcome.kind === "unsent" && outcome.isLate ? "in_progress" : "error",
       };
   }
 }

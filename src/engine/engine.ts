@@ -2,8 +2,9 @@ import type { EventHub } from "../events.js";
 import type { Attempt, Claim, FlightId, Landing, Lease } from "../model.js";
 import { inProgress, judge, outcomeUnknown, type Verdict } from "../rules/judge.js";
 import { type RecordStore, StoreUnavailableError } from "../store/record-store.js";
+import { TurnoverMap } from "../turnover.js";
 import { Alarm } from "./alarm.js";
-import { type Answer, ownAnswer, repeated } from "./answer.js";
+import { type Answer, always, ownAnswer, repeated } from "./answer.js";
 import { Executions, type Won } from "./executions.js";
 import { type Client, Flight } from "./flight.js";
 import { aboutOf } from "./settle.js";
@@ -23,7 +24,7 @@ const lastLookMs = 1000;
  */
 export class Engine {
   /** By key and fingerprint: between requests that differ in the fingerprint alone, the store decides. */
-  readonly #flights = new Map<string, Flight>();
+  readonly #flights = new TurnoverMap<string, Flight>();
   readonly #executions: Executions;
   readonly #withdrawals: Withdrawals;
 
@@ -31,8 +32,8 @@ export class Engine {
     private readonly store: RecordStore,
     private readonly hub: EventHub,
   ) {
-    this.#executions = new Executions(store, hub);
     this.#withdrawals = new Withdrawals(store, hub);
+    this.#executions = new Executions(store, hub, (lease) => this.#withdrawals.add(lease));
   }
 
   /** `client.reply` is called once, later or now. Returns what to call when the client hangs up: `true`, it will not be. */
@@ -56,15 +57,26 @@ export class Engine {
     }
     const flight = new Flight(client, this.hub);
     this.#flights.set(place, flight);
-    this.#look(flight, undefined)
-      .then((look) =>
-        this.#isOurs(look, flight) ? this.#run(flight, place, look, false) : this.#seek(flight, place, look),
-      )
-      .catch((error) => {
-        const wasRunning = flight.phase === "running";
-        this.#failed(client.attempt, error, this.#over(flight, place), wasRunning);
-      });
+    void this.#fly(flight, place);
     return () => flight.leave(client);
+  }
+
+  async #fly(flight: Flight, place: string): Promise<void> {
+    let alarm: Alarm | undefined;
+    try {
+      const look = await this.#look(flight, undefined);
+      if (this.#isOurs(look, flight)) {
+        await this.#run(flight, place, look, false);
+      } else {
+        alarm = new Alarm((ring) => this.store.watch(flight.attempt.key, ring));
+        await this.#seek(look, flight, place, alarm);
+      }
+    } catch (error) {
+      const wasRunning = flight.phase === "running";
+      this.#failed(flight.attempt, error, this.#over(flight, place), wasRunning);
+    } finally {
+      alarm?.close();
+    }
   }
 
   /** Resolves when no execution runs, none is being written, and no claim waits to be withdrawn. */
@@ -97,17 +109,8 @@ export class Engine {
     return this.#executions.isSurelyOurs(askedAtMs, flight.first.attempt);
   }
 
-  async #seek(flight: Flight, place: string, first: Look): Promise<void> {
-    const alarm = new Alarm((ring) => this.store.watch(flight.attempt.key, ring));
-    try {
-      await this.#seekFrom(first, flight, place, alarm);
-    } finally {
-      alarm.close();
-    }
-  }
-
   /** Looks until the record is ours, or somebody else has ended it, or nobody here wants it any more. */
-  async #seekFrom(look: Look, flight: Flight, place: string, alarm: Alarm): Promise<void> {
+  async #seek(look: Look, flight: Flight, place: string, alarm: Alarm): Promise<void> {
     let after: FlightId | undefined;
     let lookMs = firstLookMs;
     for (; ; look = await this.#look(flight, after)) {
@@ -130,12 +133,13 @@ export class Engine {
         if (flight.isEmpty) return;
         lookMs = Math.min(lookMs * 2, lastLookMs);
       } else if (claim?.kind === "won") {
-        if (flight.isEmpty || !(await this.#executions.isStillOurs(look, attempt))) {
+        const askedAtMs = flight.isEmpty ? undefined : await this.#executions.askedFor(look, attempt);
+        if (askedAtMs === undefined) {
           this.#withdrawals.add(lease);
           if (flight.isEmpty) return;
         } else {
           alarm.close();
-          await this.#run(flight, place, look, verdict.kind === "probe");
+          await this.#run(flight, place, { ...look, askedAtMs }, verdict.kind === "probe");
           return;
         }
       } else {
@@ -176,17 +180,16 @@ export class Engine {
     );
   }
 
-  #run(flight: Flight, place: string, look: Look, mustProbe: boolean): Promise<void> {
+  async #run(flight: Flight, place: string, look: Look, mustProbe: boolean): Promise<void> {
     flight.run();
     const { first } = flight;
-    return this.#executions.run(first.attempt, first.work, wonBy(look), mustProbe).then(({ outcome, landing }) => {
-      for (const client of this.#over(flight, place)) {
-        const isOwn = client === first && outcome !== undefined;
-        client.reply(
-          isOwn ? ownAnswer(outcome, landing, "executed") : repeated(landing, outcome ? "shared" : "replayed"),
-        );
-      }
-    });
+    const { outcome, landing } = await this.#executions.run(first.attempt, first.work, wonBy(look), mustProbe);
+    for (const client of this.#over(flight, place)) {
+      const isOwn = client === first && outcome !== undefined;
+      client.reply(
+        isOwn ? ownAnswer(outcome, landing, "executed") : repeated(landing, outcome ? "shared" : "replayed"),
+      );
+    }
   }
 
   /** `mode: observe`: forwards whatever the record says, and counts what would have been done instead. */
@@ -205,7 +208,7 @@ export class Engine {
       const verdict = judge(claim, attempt.fingerprint, attempt.policy);
       this.hub.emit("observed", { route: attempt.route.name, would: wouldHave(verdict) });
     }
-    client.reply(ownAnswer(await work.run(), undefined, claim === undefined ? "bypassed" : "unprotected"));
+    client.reply(ownAnswer(await work.run(always), undefined, claim === undefined ? "bypassed" : "unprotected"));
   }
 
   #over(flight: Flight, place: string): Client[] {

@@ -1,7 +1,8 @@
 import type { EventHub } from "../events.js";
 import type { Attempt, DoubtCause, Landing, Lease, Outcome } from "../model.js";
 import type { RecordStore } from "../store/record-store.js";
-import type { Work } from "./answer.js";
+import { TurnoverMap } from "../turnover.js";
+import { always, type Work } from "./answer.js";
 import { Keeper, type Kept } from "./keeper.js";
 import { aboutOf, Settler } from "./settle.js";
 
@@ -23,16 +24,17 @@ export interface Ended {
 
 /** The upstream calls this process makes, each under a lease that is renewed until its end is written. */
 export class Executions {
-  readonly #running = new Map<Lease, Attempt>();
+  readonly #running = new TurnoverMap<Kept, Attempt>();
   readonly #keeper: Keeper;
   readonly #settler: Settler;
 
   constructor(
     private readonly store: RecordStore,
     private readonly hub: EventHub,
+    withdraw: (lease: Lease) => void,
   ) {
     this.#keeper = new Keeper(store);
-    this.#settler = new Settler(store, hub);
+    this.#settler = new Settler(store, hub, withdraw);
   }
 
   /** Whether so little time has passed that the lease cannot be over. */
@@ -42,49 +44,49 @@ export class Executions {
 
   /**
    * A process that was paused between its claim and now may hold a lease that is over. Where takeovers are allowed
-   * somebody else may run by now, so it asks before it sends.
+   * somebody else may run by now, so it asks before it begins. Returns when the lease was asked for that it has;
+   * `undefined`: it may have none.
    */
-  async isStillOurs({ lease, askedAtMs }: Pick<Won, "lease" | "askedAtMs">, attempt: Attempt): Promise<boolean> {
+  async askedFor(
+    { lease, askedAtMs }: Pick<Won, "lease" | "askedAtMs">,
+    attempt: Attempt,
+  ): Promise<number | undefined> {
     const { leaseMs, retentionMs } = attempt.policy;
-    if (this.isSurelyOurs(askedAtMs, attempt)) return true;
+    if (this.isSurelyOurs(askedAtMs, attempt)) return askedAtMs;
+    const againAtMs = performance.now();
     try {
-      return (await this.store.extend(lease, leaseMs, retentionMs)) === "kept";
+      return (await this.store.extend(lease, leaseMs, retentionMs)) === "kept" ? againAtMs : undefined;
     } catch {
-      return false;
+      return undefined;
     }
   }
 
-  /** Must be called in the turn in which `isStillOurs` has said so. */
-  run(attempt: Attempt, work: Work, won: Won, mustProbe: boolean): Promise<Ended> {
+  /**
+   * It may be paused again before anything is sent, or wait for a connection, or for what a probe finds: so the lease is
+   * looked at once more right before the first octet is written.
+   */
+  async run(attempt: Attempt, work: Work, won: Won, mustProbe: boolean): Promise<Ended> {
     const { lease } = won;
     const { leaseMs, retentionMs } = attempt.policy;
     const about = aboutOf(attempt);
-    this.#running.set(lease, attempt);
     this.hub.emit("flightBegun", about);
     const kept = this.#keeper.keep(lease, leaseMs, retentionMs, won.askedAtMs, () => this.hub.emit("leaseLost", about));
-    const over = () => {
+    this.#running.set(kept, attempt);
+    try {
+      return await (mustProbe ? this.#probe(attempt, work, won, kept) : this.#send(attempt, work, won, kept));
+    } finally {
       this.#keeper.drop(kept);
-      this.#running.delete(lease);
+      this.#running.delete(kept);
       this.hub.emit("flightEnded", about);
-    };
-    const ended = mustProbe ? this.#probe(attempt, work, won, kept) : this.#send(attempt, work, won, kept);
-    return ended.then(
-      (how) => {
-        over();
-        return how;
-      },
-      (error: unknown) => {
-        over();
-        throw error;
-      },
-    );
+    }
   }
 
-  #send(attempt: Attempt, work: Work, { lease, taken }: Won, kept: Kept): Promise<Ended> {
-    return work.run().then((outcome) => {
-      this.#keeper.drop(kept);
-      return this.#settler.settle(attempt, lease, kept, outcome, taken).then((landing) => ({ outcome, landing }));
-    });
+  async #send(attempt: Attempt, work: Work, { lease, taken }: Won, kept: Kept): Promise<Ended> {
+    const isOurs = attempt.policy.mode === "observe" ? always : () => this.#keeper.isSurelyHeld(kept);
+    const outcome = await work.run(isOurs);
+    this.#keeper.drop(kept);
+    const landing = await this.#settler.settle(attempt, lease, kept, outcome, taken);
+    return { outcome, landing };
   }
 
   /** Only an upstream that says that nothing was done is sent the request. */
@@ -102,15 +104,16 @@ export class Executions {
     await this.#settler.idle();
   }
 
-  /** What still runs is left in doubt. */
+  /** What still runs is left in doubt. What still waits to be sent is not sent any more: somebody may take it over. */
   async abandon(): Promise<void> {
     await Promise.all(
-      [...this.#running].map(([lease, attempt]) => {
+      [...this.#running].map(([kept, attempt]) => {
+        this.#keeper.giveUp(kept);
         const about = aboutOf(attempt);
         this.hub.emit("fault", { what: "the drain is over: an execution is left in doubt", ...about });
         this.hub.emit("inDoubt", { ...about, cause: "reset" });
         // Without the store the lease runs out, which comes to the same.
-        return this.store.strand(lease, "reset", undefined, attempt.policy.retentionMs).catch(() => undefined);
+        return this.store.strand(kept.lease, "reset", undefined, attempt.policy.retentionMs).catch(() => undefined);
       }),
     );
   }

@@ -1,5 +1,6 @@
 import type { Lease } from "../model.js";
 import type { RecordStore } from "../store/record-store.js";
+import { TurnoverSet } from "../turnover.js";
 
 interface Kept {
   readonly lease: Lease;
@@ -9,16 +10,17 @@ interface Kept {
   dueAtMs: number;
   /** Until then the store has granted the lease, by this process's monotonic clock. */
   heldUntilMs: number;
+  isLost: boolean;
 }
 
 /**
  * Renews leases while their flights last, at a third of their length.
  *
  * Leases of one length fall due in the order they were taken, so each length has one queue and one timer: most
- * flights land before their first renewal and never cost a timer of their own.
+ * flights land before their first renewal and never cost a timer of their own. The timer is left as it is when its flight lands.
  */
 export class Keeper {
-  readonly #queues = new Map<number, { readonly due: Set<Kept>; timer: NodeJS.Timeout | undefined }>();
+  readonly #queues = new Map<number, { readonly due: TurnoverSet<Kept>; timer: NodeJS.Timeout | undefined }>();
 
   constructor(
     private readonly store: RecordStore,
@@ -34,25 +36,31 @@ export class Keeper {
       onLost,
       dueAtMs: takenAtMs + leaseMs / 3,
       heldUntilMs: takenAtMs + leaseMs,
+      isLost: false,
     };
     this.#enqueue(kept);
     return kept;
   }
 
+  /** Whether the lease lasts so long still that what is written now has arrived before anybody else may have it. */
+  isSurelyHeld({ heldUntilMs, leaseMs, isLost }: Kept): boolean {
+    return !isLost && this.now() < heldUntilMs - leaseMs / 4;
+  }
+
+  /** The lease is given away: nothing may be sent under it any more. */
+  giveUp(kept: Kept): void {
+    kept.isLost = true;
+    this.drop(kept);
+  }
+
   drop(kept: Kept): void {
-    const queue = this.#queues.get(kept.leaseMs);
-    if (queue === undefined) return;
-    queue.due.delete(kept);
-    if (queue.due.size === 0 && queue.timer !== undefined) {
-      clearTimeout(queue.timer);
-      queue.timer = undefined;
-    }
+    this.#queues.get(kept.leaseMs)?.due.delete(kept);
   }
 
   #enqueue(kept: Kept): void {
     let queue = this.#queues.get(kept.leaseMs);
     if (queue === undefined) {
-      queue = { due: new Set(), timer: undefined };
+      queue = { due: new TurnoverSet(), timer: undefined };
       this.#queues.set(kept.leaseMs, queue);
     }
     queue.due.add(kept);
@@ -61,22 +69,26 @@ export class Keeper {
 
   #arm(leaseMs: number): void {
     const queue = this.#queues.get(leaseMs);
-    const first = queue?.due.values().next().value;
+    const first = queue?.due.first();
     if (queue === undefined || first === undefined) return;
     const delayMs = Math.max(5, first.dueAtMs - this.now());
     queue.timer = setTimeout(() => {
       queue.timer = undefined;
       this.#renewDue(leaseMs);
       this.#arm(leaseMs);
-    }, delayMs);
+    }, delayMs).unref();
   }
 
   #renewDue(leaseMs: number): void {
     const queue = this.#queues.get(leaseMs);
     if (queue === undefined) return;
     const now = this.now();
+    const due: Kept[] = [];
     for (const kept of queue.due) {
       if (kept.dueAtMs > now) break;
+      due.push(kept);
+    }
+    for (const kept of due) {
       queue.due.delete(kept);
       // Back at the end at once, so that a slow store does not stop the clock; `drop` still finds it there.
       kept.dueAtMs = now + leaseMs / 3;
@@ -94,9 +106,9 @@ export class Keeper {
         return;
       }
       // A lost lease is reported, not retried: somebody else may already be running.
-      if (!this.#isKept(kept)) return;
-      this.drop(kept);
-      kept.onLost();
+      const wasKept = this.#isKept(kept);
+      this.giveUp(kept);
+      if (wasKept) kept.onLost();
     } catch {
       // The store is away: two more renewals fall due before the lease is over. It counts its own errors.
     }

@@ -18,7 +18,7 @@ type Ending = () => Promise<"stored" | "released" | "withdrawn" | "stranded" | "
 /**
  * Writes how an execution ended. Resolves once it is stored — or once it is clear that the store does not take it now:
  * the clients get their answer then all the same, and the writing goes on behind them for as long as the lease lasts.
- * After that the record is in doubt by itself.
+ * After that the record is in doubt by itself; where nothing was sent it is withdrawn.
  */
 export class Settler {
   readonly #behind = new Set<Promise<void>>();
@@ -26,6 +26,8 @@ export class Settler {
   constructor(
     private readonly store: RecordStore,
     private readonly hub: EventHub,
+    /** Takes a lease back under which nothing was sent, whenever the store is there again. */
+    private readonly withdraw: (lease: Lease) => void,
   ) {}
 
   /** Returns how the flight lands for all but the first client, who is given the outcome itself. */
@@ -35,11 +37,12 @@ export class Settler {
     const landing = landingOf(outcome, attempt, verdict.kind === "complete" ? null : verdict.problem);
     if (verdict.kind === "release") {
       const told = landing ?? problemLanding(inProgress, attempt);
+      const isUnsent = outcome.kind === "unsent";
       // Nothing was sent this time, so what was unknown before is unknown still.
-      const isDoubtLeft = outcome.kind === "unsent" && taken !== null;
-      return this.#end(attempt, kept, told, () =>
-        isDoubtLeft ? this.store.withdraw(lease) : this.store.release(lease, { landing: told, landingMs }),
-      );
+      const isDoubtLeft = isUnsent && taken !== null;
+      const ending = () =>
+        isDoubtLeft ? this.store.withdraw(lease) : this.store.release(lease, { landing: told, landingMs });
+      return this.#end(attempt, kept, told, ending, isUnsent);
     }
     if (verdict.kind === "strand") {
       const told = landing ?? problemLanding(outcomeUnknown, attempt);
@@ -76,7 +79,7 @@ export class Settler {
   }
 
   /** Resolves to `told`, whatever becomes of the writing. */
-  #end(attempt: Attempt, kept: Kept, told: Landing, ending: Ending): Promise<Landing> {
+  #end(attempt: Attempt, kept: Kept, told: Landing, ending: Ending, isUnsent = false): Promise<Landing> {
     return begun(ending).then(
       (answer) => {
         if (answer === "lost") this.hub.emit("leaseLost", aboutOf(attempt));
@@ -88,14 +91,14 @@ export class Settler {
           ...aboutOf(attempt),
           error,
         });
-        const behind = this.#retry(attempt, kept, ending).finally(() => this.#behind.delete(behind));
+        const behind = this.#retry(attempt, kept, ending, isUnsent).finally(() => this.#behind.delete(behind));
         this.#behind.add(behind);
         return told;
       },
     );
   }
 
-  async #retry(attempt: Attempt, kept: Kept, ending: Ending): Promise<void> {
+  async #retry(attempt: Attempt, kept: Kept, ending: Ending, isUnsent: boolean): Promise<void> {
     const about = aboutOf(attempt);
     while (performance.now() < kept.heldUntilMs) {
       await new Promise((resolve) => setTimeout(resolve, retryPauseMs));
@@ -106,7 +109,8 @@ export class Settler {
         // Told once, above.
       }
     }
-    this.hub.emit("inDoubt", { ...about, cause: "store_lost" });
+    if (isUnsent) this.withdraw(kept.lease);
+    else this.hub.emit("inDoubt", { ...about, cause: "store_lost" });
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Would } from "../events.js";
 import type { ProblemNote } from "../model.js";
 import type { Verdict } from "../rules/judge.js";
-import { ownAnswer } from "./answer.js";
+import { always, ownAnswer } from "./answer.js";
 import type { Client } from "./flight.js";
 
 const storeUnavailable: ProblemNote = {
@@ -16,7 +16,7 @@ export async function answerWithoutStore(client: Client): Promise<void> {
     client.reply({ kind: "problem", problem: storeUnavailable, result: "rejected" });
     return;
   }
-  client.reply(ownAnswer(await client.work.run(), undefined, "bypassed"));
+  client.reply(ownAnswer(await client.work.run(always), undefined, "bypassed"));
 }
 
 /** The label `would` of `observed_total`. */

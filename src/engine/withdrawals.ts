@@ -36,9 +36,7 @@ export class Withdrawals {
       return;
     }
     this.#pending.add({ lease, settledAtMs: performance.now() + this.store.withdrawAfterMs });
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#run();
   }
 
   /** Resolves when nothing is left to withdraw, or after `close`. */
@@ -67,5 +65,7 @@ export class Withdrawals {
       pauseMs = answered ? firstPauseMs : Math.min(pauseMs * 2, longestPauseMs);
       if (this.#pending.size > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
+    // In the turn that saw that nothing is left: what is added from here on begins anew.
+    this.#running = undefined;
   }
 }

@@ -85,7 +85,12 @@ function sightingIn({ atMs, kind, ...slot }: Slot): Sighting {
 }
 
 function numberOf(key: string): number {
-  return Number.parseInt(key.slice(0, 8), 16);
+  let number = 0;
+  for (let i = 0; i < 8; i++) {
+    const code = key.charCodeAt(i);
+    number = number * 16 + (code < 0x40 ? code - 0x30 : (code | 0x20) - 0x57);
+  }
+  return number;
 }
 
 /** A few MiB at most, whatever the traffic. */

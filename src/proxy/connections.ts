@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { TurnoverMap } from "../turnover.js";
 
 /**
  * The answers that each connection is still owed, oldest first. They go out in the order of their requests (RFC 9112
  * §9.3.2), so nothing else may be written to a connection while it is owed one.
  */
 export class Connections {
-  readonly #owed = new Map<Socket, Set<ServerResponse>>();
+  /** Lists and no sets, as `turnover.ts` has it: the first to go is nearly always the first of them. */
+  readonly #owed = new TurnoverMap<Socket, ServerResponse[]>();
   readonly #ending = new WeakSet<Socket>();
   /** Something else is spoken there. */
   readonly #foreign = new WeakSet<Socket>();
@@ -15,13 +17,13 @@ export class Connections {
   /** A connection over which requests will come; perhaps one that was upgraded in vain. */
   meet(socket: Socket): void {
     this.#foreign.delete(socket);
-    if (this.#owed.has(socket)) return;
-    const owed = new Set<ServerResponse>();
+    if (this.#owed.get(socket) !== undefined) return;
+    const owed: ServerResponse[] = [];
     this.#owed.set(socket, owed);
     socket.once("close", () => {
       this.#owed.delete(socket);
       // Node tells only the response whose turn it was.
-      for (const response of owed) if (response.socket === null) close(response);
+      for (const response of [...owed]) if (response.socket === null) close(response);
     });
   }
 
@@ -32,15 +34,16 @@ export class Connections {
   enter(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
     const owed = this.#owed.get(socket);
-    owed?.add(response);
+    owed?.push(response);
     if (this.#isClosing) response.shouldKeepAlive = false;
     response.on("close", () => {
-      owed?.delete(response);
-      if (owed?.size === 0 && (this.#isClosing || this.#ending.has(socket))) socket.destroySoon();
+      const at = owed?.indexOf(response) ?? -1;
+      if (at >= 0) owed?.splice(at, 1);
+      if (owed?.length === 0 && (this.#isClosing || this.#ending.has(socket))) socket.destroySoon();
     });
   }
 
-  owed(socket: Socket): ReadonlySet<ServerResponse> {
+  owed(socket: Socket): readonly ServerResponse[] {
     return this.#owed.get(socket) ?? nothing;
   }
 
@@ -54,13 +57,13 @@ export class Connections {
   endAllWhenAnswered(): void {
     this.#isClosing = true;
     for (const [socket, owed] of this.#owed) {
-      if (owed.size === 0 && !this.#foreign.has(socket)) socket.destroySoon();
+      if (owed.length === 0 && !this.#foreign.has(socket)) socket.destroySoon();
       for (const response of owed) response.shouldKeepAlive = false;
     }
   }
 }
 
-const nothing: ReadonlySet<ServerResponse> = new Set();
+const nothing: readonly ServerResponse[] = [];
 
 function close(response: ServerResponse): void {
   response.destroy();

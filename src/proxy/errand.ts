@@ -99,7 +99,7 @@ export class Errand implements Client, Work {
     );
   }
 
-  run(): Promise<Outcome> {
+  run(isOurs: () => boolean): Promise<Outcome> {
     return new Promise((resolve) => {
       const { guarded, body, peer } = this.task;
       const { route, policy, head } = guarded;
@@ -113,6 +113,7 @@ export class Errand implements Client, Work {
         body,
         timeoutMs: route.upstream.timeoutMs,
         maxStoredBytes: policy.maxStoredBytes,
+        mayBeSent: isOurs,
       };
       const end = trace === undefined ? undefined : traceCall(trace, dispatch, publicPath(route, head.rawPath));
       call(this.parts.pools, route.upstream, dispatch, (outcome) => {
@@ -163,7 +164,7 @@ function probeCall({ guarded, peer }: Task, url: string, method: string): [Upstr
   const sent = upstreamHeaders(head, route, peer, "whole");
   const headers = ["Host", isSameOrigin ? (headerValue(sent, "host") ?? hostOf(origin)) : hostOf(origin)];
   for (const name of ["Authorization", "traceparent"]) {
-    const value = headerValue(sent, name.toLowerCase());
+    const value = headerValue(sent, name);
     if (value !== undefined && (isSameOrigin || name === "traceparent")) headers.push(name, value);
   }
   const dispatch: Dispatch = {

@@ -24,6 +24,8 @@ export interface Dispatch {
   readonly timeoutMs: number;
   /** What is larger is streamed; below 0 everything is, but what `gatherBytes` allows. */
   readonly maxStoredBytes: number;
+  /** Asked right before the first octet is written: with `false` none is. */
+  readonly mayBeSent?: () => boolean;
 }
 
 /**
@@ -88,6 +90,20 @@ export class TimeoutError extends Error {
   readonly code = "TIMEOUT";
 }
 
+/** Held up for so long that it may not be sent any more. */
+export function late(): Outcome {
+  return { kind: "unsent", error: new LateError(), isLate: true };
+}
+
+class LateError extends Error {
+  override readonly name = "LateError";
+  readonly code = "LATE";
+
+  constructor() {
+    super("the lease would not have lasted until the request arrived");
+  }
+}
+
 /** undici's handler interface without the wrapping that would parse every header into an object first. */
 class Call implements SeatedHandler {
   onOver: () => void = () => {};
@@ -119,6 +135,10 @@ class Call implements SeatedHandler {
   onConnect(abort: (error?: Error) => void): void {
     // The deadline passed while it was queued: given up, so it must not be sent any more.
     if (this.#isOver) return abort();
+    if (!this.#isSent && this.dispatch.mayBeSent?.() === false) {
+      this.#end(late());
+      return abort();
+    }
     this.#abort = abort;
     this.#isSent = true;
   }

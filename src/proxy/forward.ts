@@ -16,8 +16,7 @@ export interface Peer {
   readonly isTrusted: boolean;
 }
 
-export function peerOf(socket: Socket, isTrusted: Trust): Peer {
-  const address = socket.remoteAddress ?? "";
+export function peerOf(socket: Socket, isTrusted: Trust, address = socket.remoteAddress ?? ""): Peer {
   const proto = (socket as TLSSocket).encrypted === true ? "https" : "http";
   return { address, proto, isTrusted: isTrusted(address) };
 }

@@ -86,7 +86,7 @@ export function admit(router: Router, request: Received): Refused | Open | Guard
   if (needsBody(policy)) return guarded;
   // Known already whether it will be refused or streamed: then the body is not read first.
   const owner = readOwner(guarded, inputOf(guarded, noBody));
-  return "kind" in owner ? owner : { ...guarded, known: owner };
+  return "kind" in owner ? owner : { kind: "guarded", route, policy, head, match, known: owner };
 }
 
 /** The same with the body at hand. */

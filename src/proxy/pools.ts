@@ -55,10 +55,10 @@ export class Pools {
   /** Closes the pools that none of these wants, once their last call is over. */
   keepOnly(upstreams: readonly Upstream[]): void {
     const wanted = new Set(upstreams.map(nameOf));
-    for (const [name, { full, plain }] of this.#pairs) {
+    for (const [name, { seated, plain }] of this.#pairs) {
       if (wanted.has(name)) continue;
       this.#pairs.delete(name);
-      void full.close();
+      seated.close();
       plain?.close();
     }
   }

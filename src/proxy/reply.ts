@@ -62,15 +62,19 @@ function write(response: ServerResponse, answer: Answer, context: ReplyContext):
       return { status: answer.response.status, result: answer.result };
     case "response": {
       const { response: stored, repeated, ageMs } = answer;
-      const shape = shapeOf(stored, context);
-      const age = ageMs === null ? undefined : ageMs / 1000;
-      sendWhole(response, stored, replyHeaders(stored.headers, { ...shape, isReplay: repeated, residentSeconds: age }));
+      const shape = shapeOf(stored, context, repeated, ageMs === null ? undefined : ageMs / 1000);
+      sendWhole(response, stored, replyHeaders(stored.headers, shape));
       return { status: stored.status, result: answer.result };
     }
   }
 }
 
-export function shapeOf(answered: StoredResponse | StreamedResponse, { method, replayHeader }: ReplyContext): Reply {
+export function shapeOf(
+  answered: StoredResponse | StreamedResponse,
+  { method, replayHeader }: ReplyContext,
+  isReplay = false,
+  residentSeconds: number | undefined = undefined,
+): Reply {
   const body = "endless" in answered ? undefined : answered.body;
   return {
     method,
@@ -78,8 +82,8 @@ export function shapeOf(answered: StoredResponse | StreamedResponse, { method, r
     bodyBytes: body?.length,
     hasTrailers: body !== undefined && answered.trailers !== undefined && answered.trailers.length > 0,
     replayHeader,
-    isReplay: false,
-    residentSeconds: undefined,
+    isReplay,
+    residentSeconds,
   };
 }
 

@@ -4,6 +4,7 @@ import type { Dispatcher } from "undici";
 export class Seats {
   /** In the order they came. */
   readonly #waiting = new Set<() => void>();
+  readonly #told: (() => void)[] = [];
   #free: number;
   #isGiving = false;
 
@@ -20,7 +21,16 @@ export class Seats {
   /** Calls `taken` with a seat that was given back. Returns the way to wait no longer. */
   wait(taken: () => void): () => void {
     this.#waiting.add(taken);
-    return () => this.#waiting.delete(taken);
+    return () => {
+      this.#waiting.delete(taken);
+      this.#tell();
+    };
+  }
+
+  /** Calls `told` once, when nobody waits for a seat: now, or when the last one has got his or has left. */
+  onceNobodyWaits(told: () => void): void {
+    this.#told.push(told);
+    this.#tell();
   }
 
   /** Whoever is given a seat may give it back at once: that goes round here, and not one call deeper each time. */
@@ -30,7 +40,7 @@ export class Seats {
     this.#isGiving = true;
     try {
       for (const taken of this.#waiting) {
-        if (this.#free === 0) return;
+        if (this.#free === 0) break;
         this.#free--;
         this.#waiting.delete(taken);
         taken();
@@ -38,6 +48,12 @@ export class Seats {
     } finally {
       this.#isGiving = false;
     }
+    this.#tell();
+  }
+
+  #tell(): void {
+    if (this.#waiting.size > 0 || this.#told.length === 0) return;
+    for (const told of this.#told.splice(0)) told();
   }
 }
 
@@ -54,6 +70,11 @@ export class SeatedPool {
     readonly pool: Dispatcher,
     private readonly seats: Seats,
   ) {}
+
+  /** No new requests; ends with the last of those that wait or run. */
+  close(): void {
+    this.seats.onceNobodyWaits(() => void this.pool.close());
+  }
 
   dispatch(options: Dispatcher.DispatchOptions, handler: SeatedHandler): void {
     if (this.seats.take()) this.#dispatch(options, handler);

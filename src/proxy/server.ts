@@ -155,7 +155,7 @@ export class TrafficServer {
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     // Node has let go of the socket, so that the answers before this one could no longer be written in full.
-    if (this.#connections.owed(socket).size > 0) {
+    if (this.#connections.owed(socket).length > 0) {
       socket.destroy();
       return;
     }

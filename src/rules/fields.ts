@@ -1,5 +1,5 @@
 import type { HeaderPairs } from "../model.js";
-import { addTokens, isOverrideHeader, trimSpace } from "./headers.js";
+import { addTokens, isNamed, isOverrideHeader, trimSpace } from "./headers.js";
 
 /** What one pass over the header fields brings together. */
 export interface Fields {
@@ -22,7 +22,7 @@ export function collectFields(rawHeaders: HeaderPairs): Fields {
   const fields = newFields();
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!;
-    if (mayMatter[name.length]) collect(fields, name.toLowerCase(), rawHeaders[i + 1]!);
+    if (mayMatter[name.length]) collect(fields, name, rawHeaders[i + 1]!);
     if (name.includes("_")) fields.underscored = [...fields.underscored, name.toLowerCase()];
   }
   return fields;
@@ -33,24 +33,19 @@ const mayMatter: readonly boolean[] = Array.from({ length: 23 }, (_, length) =>
   [4, 10, 13, 14, 17, 22].includes(length),
 );
 
-function collect(fields: Fields, lower: string, value: string): void {
-  switch (lower) {
-    case "host":
-      fields.hosts++;
-      fields.host = value;
-      break;
-    case "connection":
-      addListed(fields, value);
-      break;
-    case "content-length":
-      fields.lengths++;
-      fields.length = value;
-      break;
-    case "transfer-encoding":
-      fields.codings = [...fields.codings, value];
-      break;
-    default:
-      if (isOverrideHeader(lower)) fields.overrides = [...fields.overrides, trimSpace(value).toUpperCase()];
+function collect(fields: Fields, name: string, value: string): void {
+  if (isNamed(name, "host")) {
+    fields.hosts++;
+    fields.host = value;
+  } else if (isNamed(name, "connection")) {
+    addListed(fields, value);
+  } else if (isNamed(name, "content-length")) {
+    fields.lengths++;
+    fields.length = value;
+  } else if (isNamed(name, "transfer-encoding")) {
+    fields.codings = [...fields.codings, value];
+  } else if (isOverrideHeader(name)) {
+    fields.overrides = [...fields.overrides, trimSpace(value).toUpperCase()];
   }
 }
 

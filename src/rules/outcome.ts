@@ -1,4 +1,5 @@
 import type { DoubtCause, Outcome, Policy, ProblemNote } from "../model.js";
+import { inProgress } from "./judge.js";
 
 /** What becomes of the record, by phase first and by status second. */
 export type Settlement =
@@ -30,6 +31,8 @@ export function settlement(outcome: Outcome, policy: Policy): Settlement {
 /** The gateway's own answer where the upstream gave none. Of the error only its code is told: addresses stay inside. */
 export function upstreamProblem(outcome: Extract<Outcome, { kind: "unsent" | "unanswered" }>): ProblemNote {
   if (outcome.kind === "unsent") {
+    // Somebody else may run by now: whoever asks again hears of it.
+    if (outcome.isLate === true) return inProgress;
     return {
       code: "upstream-unreachable",
       detail: `The upstream could not be reached (${codeOf(outcome.error)}). Nothing was sent; the same request may be sent again.`,

@@ -9,5 +9,7 @@ export function publicPath(route: Route, path: string): string {
 }
 
 function isReadFromPath(policy: NonNullable<Route["policy"]>): boolean {
-  return policy.key.sources.some((source) => source.from === "path") || policy.scope.some((s) => s.from === "path");
+  for (const source of policy.key.sources) if (source.from === "path") return true;
+  for (const source of policy.scope) if (source.from === "path") return true;
+  return false;
 }

@@ -43,14 +43,13 @@ export interface Reply {
  */
 export function replyHeaders(stored: HeaderPairs, reply: Reply): string[] {
   const { residentSeconds, bodyBytes, hasTrailers } = reply;
-  const replayName = reply.replayHeader.toLowerCase();
   const length = bodyBytes === undefined || hasTrailers ? undefined : String(bodyBytes);
   const isBodiless = reply.method === "HEAD" || mayNotHaveBody(reply.status);
   const sent: string[] = [];
   let hasLength = false;
   for (let i = 0; i < stored.length; i += 2) {
     const name = stored[i]!;
-    if (isNamed(name, replayName)) continue;
+    if (isNamed(name, reply.replayHeader)) continue;
     if (!mayBeOurs(name)) {
       sent.push(name, stored[i + 1]!);
       continue;

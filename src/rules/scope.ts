@@ -17,7 +17,7 @@ export function readScope(sources: readonly ScopeSource[], input: SourceInput): 
     const reading = readSource(source, input);
     if ("defect" in reading)
       return { kind: "missing", detail: `The scope in ${sourceName(source)} ${reading.defect}.` };
-    if (!source.optional && !reading.values.some((value) => value !== "")) {
+    if (!source.optional && isBlank(reading.values)) {
       return {
         kind: "missing",
         detail: `This request needs a value in ${sourceName(source)}: it says whose key it is.`,
@@ -26,4 +26,9 @@ export function readScope(sources: readonly ScopeSource[], input: SourceInput): 
     values.push(reading.values.length === 0 ? undefined : reading.values);
   }
   return { kind: "scope", values };
+}
+
+function isBlank(values: readonly string[]): boolean {
+  for (const value of values) if (value !== "") return false;
+  return true;
 }

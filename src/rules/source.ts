@@ -23,7 +23,7 @@ export type SourceReading = { readonly values: readonly string[] } | { readonly 
 export function readSource(source: Source, input: SourceInput): SourceReading {
   switch (source.from) {
     case "header":
-      return { values: headerValues(input.rawHeaders, source.name.toLowerCase()) };
+      return { values: headerValues(input.rawHeaders, source.name) };
     case "query":
       return queryValues(input.query, source.name);
     case "path": {

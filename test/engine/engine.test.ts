@@ -1,6 +1,8 @@
+import { setTimeout as pause } from "node:timers/promises";
 import t from "tap";
 import type { Answer } from "../../src/engine/answer.js";
-import type { Claim } from "../../src/model.js";
+import type { Engine } from "../../src/engine/engine.js";
+import type { Attempt, Claim, Policy } from "../../src/model.js";
 import { StoreUnavailableError } from "../../src/store/record-store.js";
 import { MemoryStore } from "../store/memory-store.js";
 import { answered, attemptFor, client, engineOn, response, Upstream } from "./fixture.js";
@@ -212,11 +214,7 @@ t.test("in doubt under retry: exactly one of many takes over, and the rest share
   const store = new MemoryStore();
   const upstream = new Upstream();
   const attempt = attemptFor("1", "f", { inDoubt: "retry" });
-  const first = client(attempt, upstream.work);
-  engineOn(store).engine.begin(first);
-  await upstream.called(1);
-  upstream.calls[0]?.end({ kind: "unanswered", error: new Error("x"), cause: "reset" });
-  await first.answer;
+  await leaveInDoubt(engineOn(store).engine, upstream, attempt);
   const clients = Array.from({ length: 20 }, () => client(attempt, upstream.work));
   const engines = [0, 1, 2].map(() => engineOn(store).engine);
   for (const [i, one] of clients.entries()) engines[i % 3]?.begin(one);
@@ -229,6 +227,20 @@ t.test("in doubt under retry: exactly one of many takes over, and the rest share
   t.equal(upstream.calls.length, 2);
 });
 
+const probing: Partial<Policy> = {
+  inDoubt: "probe",
+  probe: { method: "GET", url: "http://a/", done: new Set([200]), notDone: new Set([404]) },
+};
+
+/** Its first request was sent, and its answer broke off. */
+async function leaveInDoubt(engine: Engine, upstream: Upstream, attempt: Attempt): Promise<void> {
+  const first = client(attempt, upstream.work);
+  engine.begin(first);
+  await upstream.called(1);
+  upstream.calls[0]?.end({ kind: "unanswered", error: new Error("x"), cause: "reset" });
+  await first.answer;
+}
+
 t.test(
   "in doubt under probe: one asks, and done is replayed, not done runs, anything else stays in doubt",
   async (t) => {
@@ -236,15 +248,8 @@ t.test(
       const store = new MemoryStore();
       const { engine } = engineOn(store);
       const upstream = new Upstream();
-      const attempt = attemptFor("1", "f", {
-        inDoubt: "probe",
-        probe: { method: "GET", url: "http://a/", done: new Set([200]), notDone: new Set([404]) },
-      });
-      const first = client(attempt, upstream.work);
-      engine.begin(first);
-      await upstream.called(1);
-      upstream.calls[0]?.end({ kind: "unanswered", error: new Error("x"), cause: "reset" });
-      await first.answer;
+      const attempt = attemptFor("1", "f", probing);
+      await leaveInDoubt(engine, upstream, attempt);
       const retries = [0, 1, 2].map(() => client(attempt, upstream.work));
       for (const one of retries) engine.begin(one);
       await upstream.called(1, "probes");
@@ -390,6 +395,39 @@ t.test("a store that stays away until the lease ends leaves the record in doubt"
   t.match(await store.peek(attempt.key, false), { state: "in_doubt" });
 });
 
+t.test("what was never sent is no doubt, however long the store stays away", async (t) => {
+  for (const taken of [false, true]) {
+    const store = new MemoryStore();
+    const { engine, hub } = engineOn(store);
+    const upstream = new Upstream();
+    const attempt = attemptFor("1", "f", { leaseMs: 200, inDoubt: "retry" });
+    if (taken) await leaveInDoubt(engine, upstream, attempt);
+    const doubts: string[] = [];
+    hub.on("inDoubt", ({ cause }) => doubts.push(cause));
+    let isAway = true;
+    for (const verb of ["release", "withdraw"] as const) {
+      const write: (...given: never[]) => Promise<"released" | "withdrawn" | "lost"> = store[verb].bind(store);
+      store[verb] = async (...given: never[]) => {
+        if (isAway) throw new StoreUnavailableError(verb, true);
+        return (await write(...given)) as never;
+      };
+    }
+    const first = client(attempt, upstream.work);
+    engine.begin(first);
+    await upstream.called(taken ? 2 : 1);
+    upstream.calls.at(-1)?.end({ kind: "unsent", error: new Error("refused") });
+    t.equal(statusOf(await first.answer), "upstream-unreachable");
+    await pause(250);
+    store.passTime(201);
+    t.match(await store.peek(attempt.key, false), { state: "in_doubt" });
+    isAway = false;
+    await engine.idle();
+    t.same(doubts, []);
+    if (taken) t.match(await store.peek(attempt.key, false), { state: "in_doubt", cause: "reset" });
+    else t.equal(await store.peek(attempt.key, false), undefined);
+  }
+});
+
 t.test("the store going away does not free a record known to be in flight elsewhere", async (t) => {
   const store = new MemoryStore();
   const attempt = attemptFor("1", "f", { storeUnavailable: "bypass" });
@@ -466,6 +504,65 @@ t.test("a takeover that never reached the upstream leaves the earlier doubt as i
     await one.answer;
   }
   t.match(await store.peek(attempt.key, false), { state: "in_doubt", cause: "reset" });
+});
+
+t.test("what a probe allows is not sent when the lease has run out meanwhile, and stays in doubt", async (t) => {
+  const store = new MemoryStore();
+  const { engine } = engineOn(store);
+  const upstream = new Upstream();
+  const attempt = attemptFor("1", "f", { ...probing, leaseMs: 1000 });
+  await leaveInDoubt(engine, upstream, attempt);
+  const [one, other] = [client(attempt, upstream.work), client(attempt, upstream.work)];
+  engine.begin(one);
+  engine.begin(other);
+  await upstream.called(1, "probes");
+  busy(1100);
+  upstream.probes[0]?.end({ kind: "notDone" });
+  t.same([await one.answer, await other.answer].map(statusOf), ["in-progress", "in-progress"]);
+  t.equal((await one.answer).result, "in_progress");
+  t.equal(upstream.calls.length, 1);
+  t.match(await store.peek(attempt.key, false), { state: "in_doubt" });
+});
+
+t.test("what waits to be sent when a drain is over is not sent: its lease was given away", async (t) => {
+  const store = new MemoryStore();
+  const { engine } = engineOn(store);
+  const upstream = new Upstream();
+  const attempt = attemptFor("1", "f", probing);
+  await leaveInDoubt(engine, upstream, attempt);
+  const one = client(attempt, upstream.work);
+  engine.begin(one);
+  await upstream.called(1, "probes");
+  await engine.abandon();
+  upstream.probes[0]?.end({ kind: "notDone" });
+  await one.answer;
+  await engine.idle();
+  t.equal(upstream.calls.length, 1);
+  t.match(await store.peek(attempt.key, false), { state: "in_doubt" });
+});
+
+/** As a process that is paused: no timer runs, and the clock goes on. */
+function busy(ms: number): void {
+  const endsAtMs = performance.now() + ms;
+  while (performance.now() < endsAtMs);
+}
+
+t.test("a claim that took longer than its lease is asked about, and what was renewed may be sent", async (t) => {
+  const store = new MemoryStore();
+  const claim = store.claim.bind(store);
+  store.claim = async (request) => {
+    const claimed = await claim(request);
+    busy(800);
+    return claimed;
+  };
+  const { engine } = engineOn(store);
+  const upstream = new Upstream();
+  const attempt = attemptFor("1", "f", { leaseMs: 1000 });
+  const one = client(attempt, upstream.work);
+  engine.begin(one);
+  await upstream.called(1);
+  upstream.calls[0]?.end(answered(201));
+  t.equal(statusOf(await one.answer), "201 executed");
 });
 
 function claimOf(attempt: ReturnType<typeof attemptFor>) {

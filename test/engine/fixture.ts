@@ -77,8 +77,9 @@ export class Upstream {
   readonly #arrivals: (() => void)[] = [];
 
   readonly work: Work = {
-    run: () =>
+    run: (isOurs) =>
       new Promise((end) => {
+        if (!isOurs()) return end({ kind: "unsent", error: new Error("late"), isLate: true });
         this.calls.push({ end });
         for (const arrive of this.#arrivals.splice(0)) arrive();
       }),

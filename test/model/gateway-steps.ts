@@ -138,13 +138,17 @@ async function lookAtClock(world: World, _scenario: Scenario, at: number, gatewa
 
 function sending(world: World, scenario: Scenario, at: number, gateway: Gateway): Step[] {
   const variant = gateway.requests[0] as Variant;
-  if (world.tick - gateway.askedTick >= leaseTicks && !scenario.mayOversleep) return [];
+  const unsent = withGateway(world, at, { at: "settling", outcome: "unsent" });
+  // It looks at the clock once more right before the first octet. What it may oversleep is the moment after that look.
+  if (world.tick - gateway.askedTick >= leaseTicks && !scenario.mayOversleep) {
+    return [["is too late by now, and sends nothing", unsent]];
+  }
   const violation = mayDispatch(world) ? undefined : sentTwice;
   const dispatches: Dispatch[] = [...world.dispatches, { variant, fate: "running", isExcused: false }];
   const sent = withGateway({ ...world, dispatches, violation }, at, { at: "sent", dispatch: dispatches.length });
   return [
     [`sends dispatch ${dispatches.length}`, sent],
-    ["finds the upstream closed", withGateway(world, at, { at: "settling", outcome: "unsent" })],
+    ["finds the upstream closed", unsent],
   ];
 }
 

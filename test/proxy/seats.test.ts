@@ -1,4 +1,6 @@
 import t from "tap";
+import { exchange } from "../../src/proxy/exchange.js";
+import { Pools } from "../../src/proxy/pools.js";
 import { Seats } from "../../src/proxy/seats.js";
 import { post } from "../e2e/client.js";
 import { answer, Gate, Upstream } from "../e2e/upstream.js";
@@ -92,4 +94,68 @@ t.test("who waits no longer is passed over", async (t) => {
   stop();
   seats.give();
   t.same(given, ["second"]);
+});
+
+t.test("a reload that drops an upstream leaves no one behind who waits for its seats, on either lane", async (t) => {
+  const own = await Upstream.start(t);
+  const route = (connections: number) => {
+    const upstream = { url: own.url, connections };
+    const idempotency = { key: { from: "header:Idempotency-Key" } };
+    return {
+      routes: [
+        { name: "pay", match: { path: "/pay" }, upstream, idempotency },
+        { name: "bare", match: { path: "/*" }, upstream },
+      ],
+    };
+  };
+  const reloaded = await SampleGateway.start(t, route(1));
+  const gate = new Gate();
+  own.on("/pay", answer(201, "paid"));
+  own.on("/bare", gate.before(answer(201, "done")));
+  const first = post(`${reloaded.url}/bare`, { body: "x" });
+  await own.arrived("/bare", 1);
+  const waiting = [post(`${reloaded.url}/bare`, { body: "y" }), post(`${reloaded.url}/pay`, { key: "w" })];
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  reloaded.reload(t, route(2));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  gate.open();
+  for (const response of await Promise.all([first, ...waiting])) t.equal(response.status, 201);
+  t.equal((await post(`${reloaded.url}/bare`, { body: "z" })).status, 201, "and the new settings serve");
+  await reloaded.quiet();
+});
+
+t.test("what waits for nobody to wait is called then, and at once where nobody does", async (t) => {
+  const seats = new Seats(1);
+  const told: string[] = [];
+  seats.onceNobodyWaits(() => told.push("at once"));
+  seats.take();
+  const stop = seats.wait(() => told.push("never"));
+  seats.wait(() => told.push("seated"));
+  seats.onceNobodyWaits(() => told.push("in the end"));
+  stop();
+  t.same(told, ["at once"]);
+  seats.give();
+  t.same(told, ["at once", "seated", "in the end"]);
+  const leave = seats.wait(() => told.push("never"));
+  seats.onceNobodyWaits(() => told.push("all left"));
+  leave();
+  t.same(told.slice(3), ["all left"]);
+});
+
+t.test("undici's lane asks right before it sends, too, and gives the seat back", async (t) => {
+  const own = await Upstream.start(t);
+  own.on("/late", answer(201));
+  const pools = new Pools();
+  t.teardown(() => pools.destroy());
+  const to = { origin: own.url, timeoutMs: 5000, connectTimeoutMs: 1000, connections: 1, preserveHost: true };
+  const send = (isOurs: boolean) =>
+    exchange(pools.for(to), {
+      ...{ origin: own.url, method: "POST", target: "/late", headers: [], body: Buffer.from("x") },
+      ...{ timeoutMs: 1000, maxStoredBytes: 1000, mayBeSent: () => isOurs },
+    });
+  t.match(await send(false), { kind: "unsent", isLate: true });
+  t.match(await send(true), { kind: "answered", response: { status: 201 } });
+  t.match(await send(false), { kind: "unsent", isLate: true });
+  t.match(await send(true), { kind: "answered", response: { status: 201 } });
+  t.equal(own.count("/late"), 2);
 });

@@ -1,6 +1,6 @@
 import type { HeaderPairs, Outcome } from "../../model.js";
 import { responseHeaders } from "../../rules/response-headers.js";
-import { type Dispatch, TimeoutError } from "../exchange.js";
+import { type Dispatch, late, TimeoutError } from "../exchange.js";
 import { readOddAnswer } from "./odd-answer.js";
 import type { PlainAnswer, UpstreamConnection } from "./upstream-connection.js";
 import type { PlainCall, UpstreamPool } from "./upstream-pool.js";
@@ -40,6 +40,10 @@ class Call implements PlainCall {
 
   mayBeSent(connection: UpstreamConnection): boolean {
     if (this.#isOver) return false;
+    if (this.dispatch.mayBeSent?.() === false) {
+      this.#end(late());
+      return false;
+    }
     this.#connection = connection;
     return true;
   }

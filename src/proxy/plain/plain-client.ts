@@ -39,9 +39,11 @@ const maxHeadBytes = 33 * 1024;
  */
 export class PlainClient<Admitted> {
   #phase: Phase = "idle";
-  /** When this phase began, by the monotonic clock. */
+  /** When it became idle, or began to receive, by the monotonic clock: in no other phase does its time run. */
   sinceMs = performance.now();
   hasAsked = false;
+  /** Of its other end. Asked once: node makes a long way of it. */
+  readonly address: string | undefined;
   #octets: Buffer | undefined;
   #body: { readonly admitted: Admitted; readonly parts: Buffer[]; readonly bodyAt: number; bytes: number } | undefined;
   #wantedBytes = 0;
@@ -63,6 +65,7 @@ export class PlainClient<Admitted> {
     private readonly gone: (client: PlainClient<Admitted>) => void,
     private readonly keepAlive: string,
   ) {
+    this.address = socket.remoteAddress;
     socket.on("data", this.#onData).on("end", this.#onEnd).on("error", this.#onError);
     socket.on("close", this.#onClose);
   }
@@ -124,7 +127,7 @@ export class PlainClient<Admitted> {
 
   #enter(phase: Phase): void {
     this.#phase = phase;
-    this.sinceMs = performance.now();
+    if (phase === "idle" || phase === "receiving") this.sinceMs = performance.now();
   }
 
   #receive(octets: Buffer): void {

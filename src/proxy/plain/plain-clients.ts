@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { TurnoverSet } from "../../turnover.js";
 import { PlainClient, type PlainDoor } from "./plain-client.js";
 
 export interface ClientTimes {
@@ -14,7 +15,7 @@ export interface ClientTimes {
 
 /** The connections that have sent nothing but plain requests so far, and the times they may take. */
 export class PlainClients<Admitted> {
-  readonly #clients = new Set<PlainClient<Admitted>>();
+  readonly #clients = new TurnoverSet<PlainClient<Admitted>>();
   readonly #keepAlive: string;
   #timer: NodeJS.Timeout | undefined;
   #isEnding = false;

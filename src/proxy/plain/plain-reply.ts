@@ -26,8 +26,7 @@ export function plainReply(
   if (answer.kind === "problem") return problemReply(answer.problem, answer.result, context);
   if (answer.kind === "stream" || answer.response.trailers.length > 0) return undefined;
   const { response, repeated, ageMs, result } = answer;
-  const age = ageMs === null ? undefined : ageMs / 1000;
-  const shape = { ...shapeOf(response, context), isReplay: repeated, residentSeconds: age };
+  const shape = shapeOf(response, context, repeated, ageMs === null ? undefined : ageMs / 1000);
   const head = headText(response.status, response.reason, replyHeaders(response.headers, shape));
   if (head === undefined) {
     onFault(new Error("a stored response holds a character that no field can have"));

@@ -1,3 +1,4 @@
+import { isNamed } from "../../rules/headers.js";
 import { type FieldSink, plainLength, readFieldLines, sieveFor, targetEnd } from "./field-lines.js";
 
 /** The head of a request that a full parser would read in the same way, and of which it would make nothing more. */
@@ -33,37 +34,23 @@ export function readPlainRequest(text: string): PlainRequest | undefined {
   return { method, target: text.slice(method.length + 1, end), rawHeaders: sink.pairs, bodyAt, bodyBytes };
 }
 
-const sieve = sieveFor([
-  "content-length",
-  "connection",
-  "proxy-connection",
-  "transfer-encoding",
-  "upgrade",
-  "expect",
-  "trailer",
-]);
+/** Node takes the first of them for `Connection`. */
+const unwanted = ["proxy-connection", "transfer-encoding", "upgrade", "expect", "trailer"];
+const sieve = sieveFor(["content-length", "connection", ...unwanted]);
 
 /** `undefined` where a field says more about the connection or the body than a length. */
 function bodyLength({ pairs, marked }: FieldSink): number | undefined {
   let length: number | undefined;
   for (const at of marked) {
-    const value = pairs[at + 1]!;
-    switch (pairs[at]!.toLowerCase()) {
-      case "content-length":
-        if (length !== undefined) return undefined;
-        length = plainLength(value);
-        if (length === undefined) return undefined;
-        break;
-      case "connection":
-        if (value !== "keep-alive" && value.toLowerCase() !== "keep-alive") return undefined;
-        break;
-      // Node takes it for `Connection`.
-      case "proxy-connection":
-      case "transfer-encoding":
-      case "upgrade":
-      case "expect":
-      case "trailer":
-        return undefined;
+    const [name, value] = [pairs[at]!, pairs[at + 1]!];
+    if (isNamed(name, "content-length")) {
+      if (length !== undefined) return undefined;
+      length = plainLength(value);
+      if (length === undefined) return undefined;
+    } else if (isNamed(name, "connection")) {
+      if (!isNamed(value, "keep-alive")) return undefined;
+    } else if (unwanted.some((one) => isNamed(name, one))) {
+      return undefined;
     }
   }
   return length ?? 0;

@@ -1,3 +1,4 @@
+import { isNamed } from "../../rules/headers.js";
 import { type FieldSink, plainLength, readFieldLines, sieveFor } from "./field-lines.js";
 
 /** The head of an answer that a full parser would read in the same way. */
@@ -63,32 +64,24 @@ function framingOf({ pairs, marked }: FieldSink, isBodiless: boolean): Framing |
   let bodyBytes: Framing["bodyBytes"] | undefined;
   let keptMs: number | undefined;
   for (const at of marked) {
-    const value = pairs[at + 1]!;
-    switch (pairs[at]!.toLowerCase()) {
-      case "content-length":
-        if (bodyBytes !== undefined) return undefined;
-        bodyBytes = plainLength(value);
-        if (bodyBytes === undefined) return undefined;
-        break;
-      case "content-type":
-        // It may never end.
-        if (/^text\/event-stream/i.test(value)) return undefined;
-        break;
-      case "transfer-encoding":
-        if (bodyBytes !== undefined || value.toLowerCase() !== "chunked") return undefined;
-        bodyBytes = "chunked";
-        break;
-      case "connection":
-        if (/\bclose\b/i.test(value)) keptMs = 0;
-        break;
-      case "keep-alive": {
-        const seconds = /(?:^|[\s,])timeout=(\d{1,6})\b/i.exec(value)?.[1];
-        if (seconds !== undefined && keptMs !== 0) keptMs = Number(seconds) * 1000;
-        break;
-      }
-      case "trailer":
-      case "upgrade":
-        return undefined;
+    const [name, value] = [pairs[at]!, pairs[at + 1]!];
+    if (isNamed(name, "content-length")) {
+      if (bodyBytes !== undefined) return undefined;
+      bodyBytes = plainLength(value);
+      if (bodyBytes === undefined) return undefined;
+    } else if (isNamed(name, "content-type")) {
+      // It may never end.
+      if (/^text\/event-stream/i.test(value)) return undefined;
+    } else if (isNamed(name, "transfer-encoding")) {
+      if (bodyBytes !== undefined || !isNamed(value, "chunked")) return undefined;
+      bodyBytes = "chunked";
+    } else if (isNamed(name, "connection")) {
+      if (/\bclose\b/i.test(value)) keptMs = 0;
+    } else if (isNamed(name, "keep-alive")) {
+      const seconds = /(?:^|[\s,])timeout=(\d{1,6})\b/i.exec(value)?.[1];
+      if (seconds !== undefined && keptMs !== 0) keptMs = Number(seconds) * 1000;
+    } else if (isNamed(name, "trailer") || isNamed(name, "upgrade")) {
+      return undefined;
     }
   }
   if (isBodiless) return bodyBytes === "chunked" ? undefined : { bodyBytes: 0, keptMs };

@@ -40,6 +40,8 @@ export class UpstreamConnection {
   readonly #socket: Socket;
   /** Since when it has been idle, by the caller's clock; and until when it may be used again. */
   idleUntilMs = 0;
+  /** For the pool: it has a seat, because it is in use. */
+  isSeated = false;
 
   constructor(address: UpstreamAddress, connectTimeoutMs: number, connected: Connected, closed: () => void) {
     const socket = connect({

@@ -1,3 +1,4 @@
+import { TurnoverSet } from "../../turnover.js";
 import type { Seats } from "../seats.js";
 import { type PlainAnswer, type UpstreamAddress, UpstreamConnection } from "./upstream-connection.js";
 
@@ -31,7 +32,7 @@ const keptMarginMs = 2_000;
 export class UpstreamPool {
   /** The last one used last: it is the one least likely to have been closed. */
   readonly #idle: UpstreamConnection[] = [];
-  readonly #all = new Set<UpstreamConnection>();
+  readonly #all = new TurnoverSet<UpstreamConnection>();
   #queue: PlainCall[] = [];
   #resting: { readonly connection: UpstreamConnection; readonly toldMs: number | undefined }[] = [];
   #restingCount = 0;
@@ -39,8 +40,6 @@ export class UpstreamPool {
   #isClosed = false;
   #sweeper: NodeJS.Timeout | undefined;
 
-  /** Of those that are in use; the others are idle, and closed when they are not used again. */
-  readonly #seated = new Set<UpstreamConnection>();
   /** Seats that were waited for and are still to be taken. */
   #granted = 0;
   #isWaiting = false;
@@ -103,7 +102,7 @@ export class UpstreamPool {
       if (connection === undefined) {
         this.#open(queue[from++]!);
       } else {
-        this.#seated.add(connection);
+        connection.isSeated = true;
         this.#sendOver(connection, queue[from++]!);
       }
     }
@@ -129,7 +128,9 @@ export class UpstreamPool {
   }
 
   #leaveSeat(connection: UpstreamConnection): void {
-    if (this.#seated.delete(connection)) this.seats.give();
+    const wasSeated = connection.isSeated;
+    connection.isSeated = false;
+    if (wasSeated) this.seats.give();
   }
 
   #takeIdle(): UpstreamConnection | undefined {
@@ -153,7 +154,7 @@ export class UpstreamPool {
     };
     const connection = new UpstreamConnection(address, connectTimeoutMs, connected, closed);
     this.#all.add(connection);
-    this.#seated.add(connection);
+    connection.isSeated = true;
   }
 
   #sendOver(connection: UpstreamConnection, call: PlainCall): void {

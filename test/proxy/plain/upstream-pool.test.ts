@@ -166,6 +166,16 @@ t.test("a deadline that passes in the queue: not sent, now or later", async (t) 
   );
 });
 
+t.test("a lease that is over when a connection is had: not sent, and the connection is the next one's", async (t) => {
+  const upstream = await RawUpstream.start(t);
+  const pool = openPool(t, upstream.port, { connections: 1 });
+  t.equal(await told(call(pool, { mayBeSent: () => true })), "200 body");
+  t.match(await call(pool, { mayBeSent: () => false }), { kind: "unsent", isLate: true, error: { code: "LATE" } });
+  t.equal(await told(call(pool)), "200 body");
+  t.equal(upstream.asked.length, 2);
+  t.equal(upstream.sockets.length, 1);
+});
+
 t.test("a deadline that passes while it connects: not sent, and the connection is the next one's", async (t) => {
   const upstream = await RawUpstream.start(t);
   const pool = openPool(t, upstream.port);

@@ -1,0 +1,29 @@
+import t from "tap";
+import { Withdrawals } from "../../src/engine/withdrawals.js";
+import { EventHub } from "../../src/events.js";
+import type { Lease, RecordKey } from "../../src/model.js";
+import { MemoryStore } from "../store/memory-store.js";
+
+const leaseOf = (name: string): Lease => ({ key: name.padStart(64, "0") as RecordKey, token: name.padStart(32, "0") });
+
+t.test("a withdrawal that is asked for just as the last one before it ends is carried out", async (t) => {
+  for (let turns = 0; turns < 8; turns++) {
+    const withdrawn: string[] = [];
+    const store = new MemoryStore();
+    Object.defineProperty(store, "withdrawAfterMs", { value: 0 });
+    store.withdraw = async ({ key }) => {
+      withdrawn.push(key);
+      if (key === leaseOf("a").key) void afterMicrotasks(turns).then(() => withdrawals.add(leaseOf("b")));
+      return "withdrawn";
+    };
+    const withdrawals = new Withdrawals(store, new EventHub());
+    withdrawals.add(leaseOf("a"));
+    await afterMicrotasks(turns + 2);
+    await withdrawals.idle();
+    t.same(new Set(withdrawn), new Set([leaseOf("a").key, leaseOf("b").key]), `${turns} microtasks later`);
+  }
+});
+
+async function afterMicrotasks(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await undefined;
+}
