@@ -32,12 +32,12 @@ const check = (isRight, text) => {
 try {
   const { peers } = await openPeers(["http-proxy", ...Object.keys(usual)]);
   const begunMs = performance.now();
-  for (const peer of peers) await measure(peer, warmupRequests, warmupSeconds);
+  for (const peer of peers) await measure(peer, warmupRequests, { seconds: warmupSeconds });
   const turns = new Map(peers.map(({ name }) => [name, []]));
   let done = 0;
   for (; done < rounds && (done < 2 || performance.now() - begunMs < patienceMs); done++) {
     for (const peer of done % 2 === 0 ? peers : peers.toReversed()) {
-      turns.get(peer.name).push(await measure(peer, requests, 10));
+      turns.get(peer.name).push(await measure(peer, requests, { seconds: 10 }));
     }
   }
   const cpu = (name) => turns.get(name).map((turn) => turn.cpuMicros);

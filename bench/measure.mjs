@@ -11,12 +11,19 @@ export async function warmUp({ port, traffic }, seconds) {
   }
 }
 
-/** @param {{ port: number, pid: number, traffic: object }} peer `traffic` as in traffic.mjs */
-export async function measure({ port, pid, traffic }, requests, seconds = 60) {
-  const whole = requests - (requests % (traffic.roundTo ?? 1)) || traffic.roundTo;
+/**
+ * @param {{ port: number, pid: number, traffic: object }} peer `traffic` as in traffic.mjs
+ * @param {{ seconds?: number, leadIn?: number }} options `leadIn`: so many requests before, under the same load, count for nothing
+ */
+export async function measure({ port, pid, traffic }, requests, { seconds = 60, leadIn = 0 } = {}) {
+  const all = requests + leadIn;
+  const whole = all - (all % (traffic.roundTo ?? 1)) || traffic.roundTo;
   await traffic.prepare?.(whole);
-  const [cpu, ticks] = [cpuMicros(pid), cpuTicks(pid)];
-  const loaded = await load({ port, requests: whole, seconds, ...traffic });
+  let [cpu, ticks] = [cpuMicros(pid), cpuTicks(pid)];
+  const onLedIn = () => {
+    [cpu, ticks] = [cpuMicros(pid), cpuTicks(pid)];
+  };
+  const loaded = await load({ port, requests: whole, seconds, leadIn, onLedIn, ...traffic });
   const [cpuAfter, ticksAfter] = [cpuMicros(pid), cpuTicks(pid)];
   return {
     cpuMicros: (cpuAfter - cpu) / loaded.done,

@@ -18,7 +18,7 @@ const isBusy = ({ load, cores }) => load[0] > cores / 2;
 
 const regions = {
   machine: () =>
-    `Measured ${about(run)} ${run.plan.rounds} rounds of ${thousands(run.plan.requests)} requests, ${run.plan.warmupSeconds} s of warm-up each.`,
+    `Measured ${about(run)} ${run.plan.rounds} rounds of ${thousands(run.plan.requests)} requests after ${thousands(run.plan.leadIn)} that do not count, ${run.plan.warmupSeconds} s of warm-up each.`,
   cpu: () => [markdown(cells(run.peers)), ...run.notes].join("\n\n"),
   goals: () =>
     markdown([

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // npm run bench: CPU time per request of each peer under the same load, in one run, interleaved. Needs `npm run build`.
-// BENCH_ROUNDS (default 6), BENCH_REQUESTS a round and peer (default 6000), BENCH_WARMUP seconds a peer (default 15),
-// BENCH_ONLY="http-proxy;first, redis" rows, BENCH_HERD rounds of the herd on three processes (default 12, 0: none),
+// BENCH_ROUNDS (default 6), BENCH_REQUESTS a round and peer (default 12000), BENCH_LEAD_IN more before them that do not count
+// (default 4000), BENCH_WARMUP seconds a peer (default 15),
+// BENCH_ONLY="http-proxy;first, redis" rows, BENCH_HERD rounds of the herd on three processes (default 24, 0: none),
 // BENCH_RESULTS=0 writes no files. Exit code 1 only when an answer was wrong.
 import { verdicts } from "./goals.mjs";
 import { runHerd } from "./herd-run.mjs";
@@ -15,9 +16,10 @@ import { countRoundTrips } from "./round-trips.mjs";
 import { clearFolders } from "./stage.mjs";
 
 const rounds = Number(process.env.BENCH_ROUNDS ?? 6);
-const requests = Number(process.env.BENCH_REQUESTS ?? 6000);
+const requests = Number(process.env.BENCH_REQUESTS ?? 12000);
+const leadIn = Number(process.env.BENCH_LEAD_IN ?? 4000);
 const warmupSeconds = Number(process.env.BENCH_WARMUP ?? 15);
-const herdRounds = Number(process.env.BENCH_HERD ?? 12);
+const herdRounds = Number(process.env.BENCH_HERD ?? 24);
 const only = (process.env.BENCH_ONLY ?? "").split(";").filter(Boolean);
 const say = (text) => process.stderr.write(`${text}\n`);
 
@@ -30,7 +32,7 @@ try {
   for (let round = 0; round < rounds; round++) {
     // To and fro, so that nobody is always measured after the same neighbour.
     for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
-      turns.get(peer.name).push(await measure(peer, requests));
+      turns.get(peer.name).push(await measure(peer, requests, { leadIn }));
     }
     say(`round ${round + 1} of ${rounds}`);
   }
@@ -53,7 +55,7 @@ try {
   const result = {
     at: new Date().toISOString(),
     machine: machine(),
-    plan: { rounds, requests, warmupSeconds },
+    plan: { rounds, requests, leadIn, warmupSeconds },
     notes,
     peers: table,
     roundTrips,

@@ -11,11 +11,11 @@ import { first } from "../traffic.mjs";
 /** So many are sent and checked at a time. */
 const slice = 20_000;
 
-export async function run({ sizes, seconds, say }) {
+export async function run({ sizes, seconds, stores: asked, older, say }) {
   const upstream = await openUpstream();
   const redis = await openRedis(true);
   const folder = newFolder();
-  const stores = [
+  const all = [
     {
       store: "embedded",
       setting: onDisk(folder),
@@ -32,7 +32,11 @@ export async function run({ sizes, seconds, say }) {
     },
   ];
   const results = [];
-  for (const { store, setting, look } of stores) {
+  for (const { store, setting, look } of all) {
+    if (!asked.includes(store)) {
+      results.push(...(older?.stores.filter((one) => one.store === store) ?? []));
+      continue;
+    }
     const gateway = await openGateway({ store: setting, routes: protectedRoute(upstream.port) });
     const points = [{ keys: 0, ...memoryOf(gateway), ...(await look()) }];
     for (const size of sizes) {
@@ -48,7 +52,7 @@ export async function run({ sizes, seconds, say }) {
       }
     }
     await end(gateway.child);
-    results.push({ store, points });
+    results.push({ store, at: new Date().toISOString(), points });
   }
   return { stores: results };
 }
@@ -94,7 +98,7 @@ export function bytesEach(points, field) {
 
 export function tables({ stores }) {
   const whole = (value) => (value === undefined ? "" : value.toFixed(0));
-  return stores.map(({ store, points }) => {
+  return stores.map(({ store, at, points }) => {
     const isRedis = points[0].redisMiB !== undefined;
     const [diskBytes, redisBytes] = ["diskMiB", "redisMiB"].map((field) => bytesEach(points, field));
     const head = ["keys", "CPU µs/request", "requests/s", "process MiB", "its own MiB", "disk MiB"];
@@ -105,7 +109,7 @@ export function tables({ stores }) {
     ]);
     const each = `${diskBytes.toFixed(0)} bytes of disk${isRedis ? ` and ${redisBytes.toFixed(0)} of Redis memory` : ""} a record`;
     return {
-      title: `Distinct keys, ${store}: ${each}`,
+      title: `Distinct keys, ${store}, ${at.slice(0, 10)}: ${each}`,
       lines: [isRedis ? [...head, "Redis used MiB", "Redis process MiB"] : head, ...lines],
     };
   });
