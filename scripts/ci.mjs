@@ -1,5 +1,6 @@
 // Runs every suite in turn and adds up what their runners counted. A suite that counts nothing, or ends badly without
-// having counted a failure, counts as one failure: silence is no success.
+// having counted a failure, counts as one failure: silence is no success. What failed is said again at the end, where
+// somebody who has only the last lines of a long log finds it.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 
@@ -20,6 +21,7 @@ const suites = [
 
 let passed = 0;
 let failed = 0;
+const failures = [];
 for (const { script, minutes } of suites) {
   if (scripts[script] === undefined) continue;
   const begun = Date.now();
@@ -28,10 +30,12 @@ for (const { script, minutes } of suites) {
   const counted = count(output, code);
   passed += counted.passed;
   failed += counted.failed;
+  if (counted.failed > 0) failures.push(`--- npm run ${script}, exit code ${code}`, ...whatFailed(output));
   console.log(
     `=== ${script}: ${counted.passed} passed, ${counted.failed} failed, ${Math.round((Date.now() - begun) / 1000)} s`,
   );
 }
+if (failures.length > 0) console.log(`\n=== What failed\n${failures.join("\n")}`);
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 
@@ -44,7 +48,7 @@ function run(script, minutes) {
       stream.setEncoding("utf8");
       stream.on("data", (text) => {
         process.stdout.write(text);
-        output = (output + text).slice(-200_000);
+        output += text;
       });
     }
     const stop = () => {
@@ -74,4 +78,17 @@ function count(output, code) {
   const passes = tap ? inTap("pass") : Number(plain?.[1] ?? (code === 0 ? 1 : 0));
   const failures = tap ? inTap("fail") : Number(plain?.[2] ?? 0);
   return { passed: passes, failed: code !== 0 && failures === 0 ? 1 : failures };
+}
+
+/** Each `not ok` line and what follows it, up to the next line of its kind; without one, the last lines. */
+function whatFailed(output, most = 30) {
+  const lines = output.split("\n");
+  const found = [];
+  let left = 0;
+  for (const line of lines) {
+    if (/^\s*not ok\b/.test(line)) left = most;
+    else if (/^\s*ok\b/.test(line)) left = 0;
+    if (left-- > 0) found.push(line);
+  }
+  return found.length > 0 ? found : lines.slice(-most);
 }
