@@ -81,7 +81,7 @@ function count(output, code) {
 }
 
 /** Each `not ok` line and what follows it, up to the next line of its kind; without one, the last lines. */
-function whatFailed(output, most = 30) {
+function whatFailed(output, most = 60) {
   const lines = output.split("\n");
   const found = [];
   let left = 0;

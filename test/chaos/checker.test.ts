@@ -86,8 +86,22 @@ const flushed: History = {
   ending: ended("completed", 2, replayed(2)),
 };
 
+/** The probe tells of the first body's execution; whoever sent the second one is told so. */
+const probedForAnother: History = {
+  ...flushed,
+  route: "probe",
+  requests: [
+    asked(answered(1)),
+    asked(refused("upstream-reset"), { variant: "B", atMs: 190, endedAtMs: 260 }),
+    asked(replayed(1), { variant: "B", atMs: 300, endedAtMs: 310 }),
+  ],
+  dispatches: [dispatched(1), dispatched(2, { variant: "B", behaviour: "reset", answeredAtMs: null, endedAtMs: 250 })],
+  ending: ended("completed", 2, replayed(1)),
+};
+
 const sound: Record<string, History> = {
   "emptied after the first one was over, and run again": flushed,
+  "emptied, run for another body, in doubt, and probed by the key alone": probedForAnother,
   "one execution, replayed": good,
   "cut off, held in doubt, resolved": doubted,
   "released, then run": {
@@ -186,6 +200,18 @@ const broken: Record<string, [rule: string, history: History]> = {
   "the answer to another body": [
     "answers are the execution's",
     { ...good, requests: [asked(answered(1)), asked(replayed(1), { variant: "B" })] },
+  ],
+  "the answer to another body where nothing was probed": [
+    "answers are the execution's",
+    { ...probedForAnother, route: "hold" },
+  ],
+  "the answer to another body, probed, although nothing was forgotten": [
+    "answers are the execution's",
+    { ...probedForAnother, faults: [] },
+  ],
+  "its own answer, to another body": [
+    "answers are the execution's",
+    { ...probedForAnother, requests: [asked(answered(1), { variant: "B" })] },
   ],
   "other bytes at the end": [
     "answers are the execution's",

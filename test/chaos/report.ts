@@ -97,5 +97,5 @@ export function printed(history: History, violations: readonly Violation[]): str
   }
   const timeline = lines.sort(([a], [b]) => a - b).map(([atMs, text]) => `  ${atMs.toFixed(1).padStart(10)}  ${text}`);
   const found = violations.map(({ rule, what }) => `  VIOLATION of "${rule}": ${what}`);
-  return [`${history.key}, route ${history.route}, store ${history.store}`, ...found, ...timeline].join("\n");
+  return [`not ok - ${history.key}, route ${history.route}, store ${history.store}`, ...found, ...timeline].join("\n");
 }
