@@ -49,7 +49,8 @@ export class Errand implements Client, Work {
   ) {
     const { visit, identified } = task;
     const { attempt } = identified;
-    this.attempt = visit.trace === undefined ? attempt : { ...attempt, trace: visit.trace };
+    const { trace } = visit;
+    this.attempt = trace === undefined ? attempt : { ...attempt, keyHash: attempt.keyHash, trace };
     visit.route = attempt.route;
     visit.key = attempt.key.slice(0, 8);
   }

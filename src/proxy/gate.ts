@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Attempt, Policy, ProblemNote, Route } from "../model.js";
+import type { Attempt, Fingerprint, KeyHash, Policy, ProblemNote, RecordKey, Route } from "../model.js";
 import { type RequestHead, readHead, refuseForRoute } from "../rules/ambiguity.js";
 import { fingerprint } from "../rules/fingerprint.js";
 import type { Framable } from "../rules/frame.js";
@@ -95,23 +95,38 @@ export function identify(guarded: Guarded, body: Buffer): Refused | Open | Ident
   const input = inputOf(guarded, body);
   const owner = guarded.known ?? readOwner(guarded, input);
   if ("kind" in owner) return owner;
-  const attempt: Attempt = {
-    route,
-    policy,
-    key: recordKey(policy.namespace, owner.scope, owner.key.values),
-    keyHash: keyHash(owner.key.values),
-    fingerprint: fingerprint(policy.fingerprint, {
-      method: head.method,
-      rawPath: head.rawPath,
-      query: head.query,
-      rawHeaders: head.rawHeaders,
-      isOverridden: head.overrides.length > 0,
-      body,
-      json: input.json,
-    }),
-  };
+  const printed = fingerprint(policy.fingerprint, {
+    method: head.method,
+    rawPath: head.rawPath,
+    query: head.query,
+    rawHeaders: head.rawHeaders,
+    isOverridden: head.overrides.length > 0,
+    body,
+    json: input.json,
+  });
+  const attempt = new KeyedAttempt(route, policy, owner, printed);
   const probe: ProbeInput = { key: owner.key.values, params: guarded.match.params, json: input.json };
   return { kind: "identified", attempt, rawKey: owner.key.raw, probe };
+}
+
+class KeyedAttempt implements Attempt {
+  readonly key: RecordKey;
+  #keyHash: KeyHash | undefined;
+
+  constructor(
+    readonly route: Route,
+    readonly policy: Policy,
+    private readonly owner: Owned,
+    readonly fingerprint: Fingerprint,
+  ) {
+    this.key = recordKey(policy.namespace, owner.scope, owner.key.values);
+  }
+
+  /** Only a store asks for it: what is known already is replayed without. */
+  get keyHash(): KeyHash {
+    this.#keyHash ??= keyHash(this.owner.key.values);
+    return this.#keyHash;
+  }
 }
 
 function readOwner(guarded: Guarded, input: SourceInput): Owned | Refused | Open {

@@ -8,24 +8,14 @@ export type Framable = string | undefined | readonly Framable[];
  * says its kind and its length first. What was absent is not what was empty, and one list is not two.
  */
 export function frame(part: Framable): string {
-  const pieces: string[] = [];
-  collect(pieces, part);
-  return pieces.join("");
-}
-
-function collect(pieces: string[], part: Framable): void {
-  if (part === undefined) {
-    pieces.push("-");
-  } else if (typeof part !== "string") {
-    pieces.push("[", String(part.length), ";");
-    for (const one of part) collect(pieces, one);
-  } else if ((part as WellFormedness).isWellFormed()) {
-    pieces.push(String(part.length), ":", part);
-  } else {
+  if (part === undefined) return "-";
+  if (typeof part === "string") {
     // Hashing encodes as UTF-8, which turns every lone surrogate into the same U+FFFD.
-    pieces.push("!");
-    collect(pieces, JSON.stringify(part));
+    return (part as WellFormedness).isWellFormed() ? `${part.length}:${part}` : `!${frame(JSON.stringify(part))}`;
   }
+  let text = `[${part.length};`;
+  for (const one of part) text += frame(one);
+  return text;
 }
 
 /** SHA-256 of the UTF-8 octets of a text, or of octets; 64 hexadecimal digits. */
