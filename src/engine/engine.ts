@@ -12,6 +12,9 @@ import { newLease } from "./token.js";
 import { answerWithoutStore, wouldHave } from "./unguarded.js";
 import { Withdrawals } from "./withdrawals.js";
 
+/** What a drain that is over waits for claims still to be answered, ms: they are taken back. */
+const lastWordsMs = 1000;
+
 /** Between two looks at a record that somebody else runs, ms: the first, then doubled up to the last; each ± a quarter. */
 const firstLookMs = 100;
 const lastLookMs = 1000;
@@ -27,6 +30,11 @@ export class Engine {
   readonly #flights = new TurnoverMap<string, Flight>();
   readonly #executions: Executions;
   readonly #withdrawals: Withdrawals;
+  /** Flights and observations that are not over, also those nobody waits for any more. */
+  #underWay = 0;
+  /** Claims that are not answered. */
+  #claims = 0;
+  #isAbandoned = false;
 
   constructor(
     private readonly store: RecordStore,
@@ -39,7 +47,7 @@ export class Engine {
   /** `client.reply` is called once, later or now. Returns what to call when the client hangs up: `true`, it will not be. */
   begin(client: Client): () => boolean {
     if (client.attempt.policy.mode === "observe") {
-      this.#observe(client).catch((error) => this.#failed(client.attempt, error, [client], true));
+      void this.#observe(client);
       return () => false;
     }
     const place = client.attempt.key + client.attempt.fingerprint;
@@ -63,6 +71,7 @@ export class Engine {
 
   async #fly(flight: Flight, place: string): Promise<void> {
     let alarm: Alarm | undefined;
+    this.#underWay += 1;
     try {
       const look = await this.#look(flight, undefined);
       if (this.#isOurs(look, flight)) {
@@ -76,24 +85,32 @@ export class Engine {
       this.#failed(flight.attempt, error, this.#over(flight, place), wasRunning);
     } finally {
       alarm?.close();
+      this.#underWay -= 1;
     }
   }
 
-  /** Resolves when no execution runs, none is being written, and no claim waits to be withdrawn. */
+  /** Resolves when nothing is claimed or runs, none is being written, and no claim waits to be withdrawn. */
   async idle(): Promise<void> {
+    while (this.#underWay > 0) await moment();
     await this.#executions.idle();
     await this.#withdrawals.idle();
   }
 
   /** What still runs is left in doubt, and who still waits is told so. For the end of a drain. */
   async abandon(): Promise<void> {
-    this.#withdrawals.close();
-    await this.#executions.abandon();
+    this.#isAbandoned = true;
     for (const [place, flight] of [...this.#flights]) {
       const problem = flight.phase === "running" ? outcomeUnknown : inProgress;
       const result = flight.phase === "running" ? "outcome_unknown" : "in_progress";
       for (const client of this.#over(flight, place)) client.reply({ kind: "problem", problem, result });
     }
+    await this.#executions.abandon();
+    // What was being claimed is nobody's any more.
+    const endsAtMs = performance.now() + lastWordsMs;
+    while (this.#claims > 0 && performance.now() < endsAtMs) await moment();
+    const rest = new Promise((resolve) => setTimeout(resolve, endsAtMs - performance.now()).unref());
+    await Promise.race([this.#withdrawals.idle(), rest]);
+    this.#withdrawals.close();
   }
 
   /** Asks the store, once. */
@@ -134,7 +151,8 @@ export class Engine {
         lookMs = Math.min(lookMs * 2, lastLookMs);
       } else if (claim?.kind === "won") {
         const askedAtMs = flight.isEmpty ? undefined : await this.#executions.askedFor(look, attempt);
-        if (askedAtMs === undefined) {
+        // It may have been abandoned meanwhile.
+        if (askedAtMs === undefined || flight.isEmpty) {
           this.#withdrawals.add(lease);
           if (flight.isEmpty) return;
         } else {
@@ -165,14 +183,17 @@ export class Engine {
       namespace: policy.namespace,
       trace: attempt.trace,
     };
+    this.#claims += 1;
     return this.store.claim(request).then(
       (claim) => {
+        this.#claims -= 1;
         if ((claim.kind === "inDoubt" || claim.kind === "won") && claim.expired === true) {
           this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: "lease_expired" });
         }
         return claim;
       },
       (error: unknown) => {
+        this.#claims -= 1;
         if (!(error instanceof StoreUnavailableError) || error.mayHaveRun) this.#withdrawals.add(lease);
         if (error instanceof StoreUnavailableError) return undefined;
         throw error;
@@ -194,10 +215,25 @@ export class Engine {
 
   /** `mode: observe`: forwards whatever the record says, and counts what would have been done instead. */
   async #observe(client: Client): Promise<void> {
+    this.#underWay += 1;
+    try {
+      await this.#watchOne(client);
+    } catch (error) {
+      this.#failed(client.attempt, error, [client], true);
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  async #watchOne(client: Client): Promise<void> {
     const { attempt, work } = client;
     const lease = newLease(attempt.key);
     const askedAtMs = performance.now();
     const claim = await this.#ask(attempt, lease, undefined);
+    if (this.#isAbandoned) {
+      if (claim?.kind === "won") this.#withdrawals.add(lease);
+      return;
+    }
     if (claim?.kind === "won") {
       const won: Won = { lease, askedAtMs, taken: null };
       const { outcome, landing } = await this.#executions.run(attempt, work, won, false);
@@ -224,6 +260,10 @@ export class Engine {
     for (const client of clients)
       client.reply({ kind: "problem", problem: { code: "internal", detail }, result: "error" });
   }
+}
+
+function moment(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 /** What the store said, and what it was asked with. */

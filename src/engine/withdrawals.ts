@@ -10,6 +10,10 @@ interface Pending {
 
 const firstPauseMs = 50;
 const longestPauseMs = 1000;
+/** At once. In a cluster some may be for a node that is away: they must not be in the others' way. */
+const together = 64;
+/** So many at once that all failed are enough for one pass. */
+const mostInVain = 4;
 /** Some 10 MB; more claims than that are not lost unseen in one outage without the caller having given up. */
 const mostPending = 50_000;
 
@@ -51,21 +55,37 @@ export class Withdrawals {
   async #run(): Promise<void> {
     let pauseMs = firstPauseMs;
     while (this.#pending.size > 0 && !this.#closed) {
-      let answered = true;
-      for (const pending of this.#pending) {
-        const askedAtMs = performance.now();
-        try {
-          await this.store.withdraw(pending.lease);
-        } catch {
-          answered = false;
-          break;
-        }
-        if (askedAtMs >= pending.settledAtMs) this.#pending.delete(pending);
-      }
+      const answered = await this.#pass();
       pauseMs = answered ? firstPauseMs : Math.min(pauseMs * 2, longestPauseMs);
       if (this.#pending.size > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     // In the turn that saw that nothing is left: what is added from here on begins anew.
     this.#running = undefined;
+  }
+
+  /** Whether all were answered. Those that were not are last in the next pass. */
+  async #pass(): Promise<boolean> {
+    const all = [...this.#pending];
+    let isAnswered = true;
+    for (let at = 0, inVain = 0; at < all.length && inVain < mostInVain; at += together) {
+      const part = all.slice(at, at + together);
+      const answers = await Promise.all(part.map((pending) => this.#withdraw(pending)));
+      if (!answers.includes(true)) inVain += 1;
+      if (answers.includes(false)) isAnswered = false;
+    }
+    return isAnswered;
+  }
+
+  async #withdraw(pending: Pending): Promise<boolean> {
+    const askedAtMs = performance.now();
+    try {
+      await this.store.withdraw(pending.lease);
+    } catch {
+      this.#pending.delete(pending);
+      this.#pending.add(pending);
+      return false;
+    }
+    if (askedAtMs >= pending.settledAtMs) this.#pending.delete(pending);
+    return true;
   }
 }

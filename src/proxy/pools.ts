@@ -31,6 +31,7 @@ interface Pair {
 export class Pools {
   readonly #pairs = new Map<string, Pair>();
   readonly #byUpstream = new WeakMap<Upstream, Pair>();
+  #isDestroyed = false;
 
   for(upstream: Upstream): SeatedPool {
     return this.#pair(upstream).seated;
@@ -43,11 +44,12 @@ export class Pools {
   #pair(upstream: Upstream): Pair {
     let pair = this.#byUpstream.get(upstream);
     // A request that began before a reload may want a pool that no route of today wants.
-    if (pair === undefined || pair.full.closed) {
+    if (pair === undefined || (pair.full.closed && !this.#isDestroyed)) {
       const name = nameOf(upstream);
       pair = this.#pairs.get(name) ?? openPair(upstream);
       this.#pairs.set(name, pair);
       this.#byUpstream.set(upstream, pair);
+      if (this.#isDestroyed) void this.destroy();
     }
     return pair;
   }
@@ -63,8 +65,9 @@ export class Pools {
     }
   }
 
-  /** Cuts what still runs. */
+  /** Cuts what still runs, and nothing is sent from here on. */
   async destroy(): Promise<void> {
+    this.#isDestroyed = true;
     const pairs = [...this.#pairs.values()];
     this.#pairs.clear();
     for (const { plain } of pairs) plain?.destroy();

@@ -24,6 +24,28 @@ t.test("a withdrawal that is asked for just as the last one before it ends is ca
   }
 });
 
+t.test("claims on a server that is away are not in the way of the others", async (t) => {
+  const withdrawn = new Set<string>();
+  const store = new MemoryStore();
+  Object.defineProperty(store, "withdrawAfterMs", { value: 0 });
+  let isAway = true;
+  store.withdraw = async ({ key }) => {
+    if (isAway && key.endsWith("away")) throw new Error("away");
+    withdrawn.add(key);
+    return "withdrawn";
+  };
+  const withdrawals = new Withdrawals(store, new EventHub());
+  const away = Array.from({ length: 1000 }, (_, at) => leaseOf(`${at}away`));
+  const there = Array.from({ length: 10 }, (_, at) => leaseOf(`${at}there`));
+  for (const lease of [...away, ...there]) withdrawals.add(lease);
+  const isDone = () => there.every(({ key }) => withdrawn.has(key));
+  for (let turn = 0; turn < 300 && !isDone(); turn++) await new Promise((resolve) => setTimeout(resolve, 20));
+  t.ok(isDone());
+  isAway = false;
+  await withdrawals.idle();
+  t.equal(withdrawn.size, 1010);
+});
+
 async function afterMicrotasks(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await undefined;
 }

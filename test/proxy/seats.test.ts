@@ -1,5 +1,6 @@
 import t from "tap";
 import { exchange } from "../../src/proxy/exchange.js";
+import { callPlainly } from "../../src/proxy/plain/plain-call.js";
 import { Pools } from "../../src/proxy/pools.js";
 import { Seats } from "../../src/proxy/seats.js";
 import { post } from "../e2e/client.js";
@@ -158,4 +159,29 @@ t.test("undici's lane asks right before it sends, too, and gives the seat back",
   t.match(await send(false), { kind: "unsent", isLate: true });
   t.match(await send(true), { kind: "answered", response: { status: 201 } });
   t.equal(own.count("/late"), 2);
+});
+
+t.test("once the gateway has ended nothing is sent, neither over known pools nor over new ones", async (t) => {
+  const own = await Upstream.start(t);
+  own.on("/late", answer(201));
+  const pools = new Pools();
+  const late = {
+    ...{ origin: own.url, method: "POST", target: "/late", headers: [], body: Buffer.from("x") },
+    ...{ timeoutMs: 1000, maxStoredBytes: 1000 },
+  };
+  const upstream = () => ({
+    origin: own.url,
+    timeoutMs: 1,
+    connectTimeoutMs: 1000,
+    connections: 1,
+    preserveHost: true,
+  });
+  const [known, unknown] = [upstream(), { ...upstream(), connections: 2 }];
+  t.match(await exchange(pools.for(known), late), { kind: "answered" });
+  await pools.destroy();
+  for (const to of [known, unknown, known, unknown]) {
+    t.match(await exchange(pools.for(to), late), { kind: "unsent" });
+    t.match(await new Promise((resolve) => callPlainly(pools.plain(to)!, late, resolve)), { kind: "unsent" });
+  }
+  t.equal(own.count("/late"), 1);
 });

@@ -38,6 +38,7 @@ export class UpstreamPool {
   #restingCount = 0;
   #isDue = false;
   #isClosed = false;
+  #isDestroyed = false;
   #sweeper: NodeJS.Timeout | undefined;
 
   /** Seats that were waited for and are still to be taken. */
@@ -52,6 +53,10 @@ export class UpstreamPool {
 
   /** Sends in the next turn of the event loop, or when a connection is free. */
   send(call: PlainCall): void {
+    if (this.#isDestroyed) {
+      setImmediate(() => call.unsent(new Error("the gateway ends")));
+      return;
+    }
     this.#queue.push(call);
     this.#sendSoon();
   }
@@ -73,6 +78,7 @@ export class UpstreamPool {
 
   /** Cuts what still runs, and sends nothing of what waits. */
   destroy(): void {
+    this.#isDestroyed = true;
     this.close();
     for (const call of this.#queue.splice(0)) call.unsent(new Error("the gateway ends"));
     for (const connection of this.#all) connection.destroy();

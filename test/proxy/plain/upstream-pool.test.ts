@@ -222,6 +222,7 @@ t.test("a pool that is destroyed ends every call at once, and sends none of thos
   await upstream.arrived(1);
   pool.destroy();
   t.same(await Promise.all(calls.map(told)), ["unanswered reset", "unsent"]);
+  t.equal(await told(call(pool)), "unsent", "nor what comes later");
   await pause(20);
   t.equal(upstream.asked.length, 1);
 });
