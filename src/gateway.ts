@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import { createAdmin } from "./admin/server.js";
 import type { Config } from "./config/config.js";
+import type { Contents } from "./config/files.js";
 import { Engine } from "./engine/engine.js";
 import { EventHub } from "./events.js";
 import { logEvents } from "./observe/event-log.js";
@@ -30,8 +31,10 @@ export interface Gateway {
   /** `null` in a worker: its primary has it. */
   readonly adminPort: number | null;
   readonly hub: EventHub;
-  /** Routes and policies from now on; requests that have begun keep what they began with. */
-  apply(config: Config): void;
+  /** Routes and policies from now on; requests that have begun keep what they began with. `contents`: the files of it. */
+  apply(config: Config, contents: Contents): void;
+  /** Files that make no configuration: they are counted. */
+  refuse(contents: Contents): void;
   /** Finishes and stores what runs, answers who waits, leaves the rest in doubt after the configured time, and ends. */
   drain(): Promise<void>;
 }
@@ -90,7 +93,9 @@ export async function startGateway(
       apply(next) {
         config = next;
         lanes.apply(next);
+        hub.emit("reload", { result: "success" });
       },
+      refuse: () => hub.emit("reload", { result: "failure" }),
       async drain() {
         readiness.drain();
         const finished = server.drain().then(() => engine.idle());
@@ -112,7 +117,8 @@ export interface Crew {
   recent(prefix: string): Promise<{ readonly reports: readonly Sightings[]; readonly count: number }>;
   /** Whether all of them have begun to listen. */
   isComplete(): boolean;
-  apply(): void;
+  /** To all of them: what was refused here they refuse as well, and they are the ones who count. */
+  reload(contents: Contents, isGood: boolean): void;
   /** Resolves when the last one has ended. */
   drain(): Promise<void>;
 }
@@ -129,8 +135,6 @@ export async function startLead(initial: Config, log: Logger, port: number, crew
     return together([recent.of(prefix), ...reports], count - reports.length);
   };
   const own = watchReadiness(store, hub);
-  // What a primary refused its workers refuse as well; they are the ones who count.
-  hub.on("reload", ({ result }) => result === "failure" && crew.apply());
   const readiness = { ...own, storeAnswered: () => own.storeAnswered() && crew.isComplete() };
   const registry = primaryRegistry();
   const host = { settings: config.store, store, routes: () => config.routes, draining: own.draining, log };
@@ -150,9 +154,14 @@ export async function startLead(initial: Config, log: Logger, port: number, crew
       port,
       adminPort,
       hub,
-      apply(next) {
+      apply(next, contents) {
         config = next;
-        crew.apply();
+        crew.reload(contents, true);
+        hub.emit("reload", { result: "success" });
+      },
+      refuse(contents) {
+        crew.reload(contents, false);
+        hub.emit("reload", { result: "failure" });
       },
       async drain() {
         own.drain();

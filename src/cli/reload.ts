@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import type { Logger } from "pino";
 import type { Config } from "../config/config.js";
+import type { Contents } from "../config/files.js";
 import { formatMistake } from "../config/findings.js";
 import type { Loaded } from "../config/load.js";
 import { restartOnly } from "../config/restart.js";
@@ -15,7 +16,7 @@ export class Reloader {
   #seen: string;
 
   constructor(
-    private readonly load: () => Loaded,
+    private readonly load: (contents?: Contents) => Loaded,
     private last: Loaded,
     private inForce: Config,
     private readonly gateway: Gateway,
@@ -27,22 +28,22 @@ export class Reloader {
     this.#timer?.unref();
   }
 
-  reload(): void {
-    const loaded = this.load();
+  /** By what is on the disk, unless `contents` are given. */
+  reload(contents?: Contents): void {
+    const loaded = this.load(contents);
     this.last = loaded;
     this.#seen = stateOf(loaded.files);
     if (loaded.kind !== "ok") {
       const lines = loaded.kind === "bad" ? loaded.mistakes.map(formatMistake) : [loaded.message];
       for (const line of lines) this.log.error(line);
-      this.gateway.hub.emit("reload", { result: "failure" });
+      this.gateway.refuse(loaded.contents);
       return;
     }
     const ignored = restartOnly(this.inForce, loaded.config);
     if (ignored.length > 0) this.log.warn({ settings: ignored }, "these settings take effect after a restart only");
     const { routes, problems } = loaded.config;
     this.inForce = { ...this.inForce, routes, problems };
-    this.gateway.apply(this.inForce);
-    this.gateway.hub.emit("reload", { result: "success" });
+    this.gateway.apply(this.inForce, loaded.contents);
   }
 
   stop(): void {

@@ -1,7 +1,10 @@
 import { parseArgs } from "node:util";
 import type { Logger } from "pino";
-import { isWorker, leaveCrew, onOrder, start } from "../cluster.js";
+import { unpacked } from "../cluster/messages.js";
+import { start } from "../cluster/start.js";
+import { briefed, type Given, isWorker, leaveCrew, onOrder } from "../cluster/worker.js";
 import type { Config } from "../config/config.js";
+import type { Contents } from "../config/files.js";
 import { formatMistake } from "../config/findings.js";
 import { type Built, defaultConfig, type Loaded, loadConfig } from "../config/load.js";
 import { type Overrides, parseOverrides } from "../config/overrides.js";
@@ -33,14 +36,16 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
   keepRequestsYoung();
   mendStrings();
   const { file, overrides } = parsed;
-  const load = () => loadConfig(file ?? "", io.env, { cwd: io.cwd, overrides });
-  const loaded = file === undefined ? undefined : load();
-  const config = configOf(loaded ?? defaultConfig(parsed.overrides as Required<Overrides>, io.cwd), io);
-  if (config === undefined) return 1;
+  const load = (contents?: Contents) => loadConfig(file ?? "", io.env, { cwd: io.cwd, overrides, contents });
+  const given = isWorker() ? await briefed() : undefined;
+  const loaded = file === undefined ? undefined : load(given?.atStart);
+  const read = configOf(loaded ?? defaultConfig(parsed.overrides as Required<Overrides>, io.cwd), io);
+  if (read === undefined) return 1;
+  const config = inForce(read, load, given);
   const log = await openLog(config.logging);
   let gateway: Gateway;
   try {
-    gateway = await start(config, log);
+    gateway = await start(config, loaded?.contents, log);
   } catch (error) {
     io.stderr.write(`idempotency-gateway: ${(error as Error).message}\n`);
     return 1;
@@ -48,13 +53,21 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
   endOnFault(log);
   announce(log, gateway, config);
   const reloader = loaded && new Reloader(load, loaded, config, gateway, log, !isWorker());
-  const signal = await toldToStop(() => reloader?.reload());
+  const signal = await toldToStop((contents) => reloader?.reload(contents));
   reloader?.stop();
   log.info({ by: signal }, "draining: no new connection is taken, what runs is finished and stored");
   await gateway.drain();
   log.info("stopped");
   leaveCrew();
   return 0;
+}
+
+/** A worker that replaces another one has the routes that are in force by now, and all else as it was at the start. */
+function inForce(atStart: Config, load: (contents: Contents) => Loaded, given: Given | undefined): Config {
+  const loaded = given && load(given.inForce);
+  if (loaded?.kind !== "ok") return atStart;
+  const { routes, problems } = loaded.config;
+  return { ...atStart, routes, problems };
 }
 
 /** Mistakes are told, and there is no configuration then. */
@@ -98,7 +111,7 @@ function endOnFault(log: Logger): void {
 }
 
 /** Resolves with the first signal to stop; a second one ends the process at once. A worker hears its primary alone. */
-function toldToStop(onHangUp: () => void): Promise<string> {
+function toldToStop(onReload: (contents?: Contents) => void): Promise<string> {
   return new Promise((resolve) => {
     let isTold = false;
     const stop = (signal: string) => {
@@ -106,11 +119,13 @@ function toldToStop(onHangUp: () => void): Promise<string> {
       isTold = true;
       resolve(signal);
     };
-    onOrder((order) => (order === "drain" ? stop("the primary") : onHangUp()));
+    if (isWorker()) {
+      onOrder((order) => (order.order === "drain" ? stop("the primary") : onReload(unpacked(order.files))));
+    }
     // A terminal sends its signal to every process of the group.
     process.on("SIGTERM", isWorker() ? () => {} : stop);
     process.on("SIGINT", isWorker() ? () => {} : stop);
-    process.on("SIGHUP", isWorker() ? () => {} : onHangUp);
+    process.on("SIGHUP", isWorker() ? () => {} : () => onReload());
   });
 }
 

@@ -10,13 +10,19 @@ const reasons: Readonly<Record<string, string>> = {
   ENOTDIR: "no such file",
 };
 
+/** What was in the files of a configuration, by their absolute names; `null` for one that could not be read. */
+export type Contents = ReadonlyMap<string, Buffer | null>;
+
 /** Reads the files a configuration is made of, and remembers which they were and what was in them. */
 export class ConfigFiles {
   readonly #folder: string;
   readonly #contents = new Map<string, Buffer | null>();
 
-  /** Relative paths are relative to this folder. */
-  constructor(folder: string) {
+  /** Relative paths are relative to this folder. `given`: what is in the files, whatever the disk says. */
+  constructor(
+    folder: string,
+    private readonly given?: Contents,
+  ) {
     this.#folder = folder;
   }
 
@@ -27,7 +33,7 @@ export class ConfigFiles {
   read(path: string): Parsed<string> {
     const absolute = this.resolve(path);
     try {
-      const bytes = readFileSync(absolute);
+      const bytes = this.given === undefined ? readFileSync(absolute) : this.#given(absolute);
       this.#contents.set(absolute, bytes);
       return { ok: true, value: new TextDecoder("utf-8", { fatal: true }).decode(bytes) };
     } catch (error) {
@@ -36,6 +42,12 @@ export class ConfigFiles {
       this.#contents.set(absolute, null);
       return refuse(`cannot read ${path}: ${reasons[code] ?? (code || message)}`);
     }
+  }
+
+  #given(absolute: string): Buffer {
+    const bytes = this.given?.get(absolute);
+    if (bytes === undefined || bytes === null) throw new Error("it could not be read");
+    return bytes;
   }
 
   /** A secret, less the one line end that editors and `echo` leave behind it. */
@@ -47,6 +59,10 @@ export class ConfigFiles {
   /** Absolute, those that could not be read too: they may appear later. */
   get names(): readonly string[] {
     return [...this.#contents.keys()];
+  }
+
+  get contents(): Contents {
+    return this.#contents;
   }
 
   /** Equal as long as every file holds the same. SHA-256, hexadecimal. */

@@ -3,7 +3,7 @@ import { compile } from "./compile.js";
 import type { Config } from "./config.js";
 import { parseTree, type Tree } from "./document.js";
 import type { Env } from "./expand.js";
-import { ConfigFiles } from "./files.js";
+import { ConfigFiles, type Contents } from "./files.js";
 import { fill } from "./fill.js";
 import { Findings, type Mistake } from "./findings.js";
 import { type Overrides, override } from "./overrides.js";
@@ -26,12 +26,15 @@ export interface Origin {
   readonly files: readonly string[];
   /** Over what is in them. */
   readonly digest: string;
+  readonly contents: Contents;
 }
 
 export interface LoadOptions {
   /** What a relative `file` is relative to; by default the working directory. */
   readonly cwd?: string;
   readonly overrides?: Overrides;
+  /** Instead of what is on the disk: `Origin.contents` of another process. */
+  readonly contents?: Contents | undefined;
 }
 
 /**
@@ -40,7 +43,7 @@ export interface LoadOptions {
  */
 export function loadConfig(file: string, env: Env, options: LoadOptions = {}): Loaded {
   const absolute = resolve(options.cwd ?? process.cwd(), file);
-  const files = new ConfigFiles(dirname(absolute));
+  const files = new ConfigFiles(dirname(absolute), options.contents);
   const source = files.read(absolute);
   if (!source.ok) return { kind: "unreadable", message: source.message.replace(absolute, file), ...originOf(files) };
   const findings = new Findings(file);
@@ -85,5 +88,5 @@ function build(tree: Tree, files: ConfigFiles, findings: Findings, overrides: Ov
 }
 
 function originOf(files: ConfigFiles): Origin {
-  return { files: files.names, digest: files.digest() };
+  return { files: files.names, digest: files.digest(), contents: files.contents };
 }

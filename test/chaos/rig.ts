@@ -1,7 +1,7 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { exitOf } from "../e2e/gateway-process.js";
+import { childrenOf, exitOf } from "../e2e/gateway-process.js";
 import { Gateway, type Settings } from "../e2e/harness.js";
 import type { RedisServer } from "../redis-server.js";
 import { Relay } from "../relay.js";
@@ -220,12 +220,6 @@ export class Rig {
     });
     this.#healing.add(healing);
   }
-}
-
-/** The processes that a process has started, as Linux tells. */
-async function childrenOf(pid: number): Promise<number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
-  return text.split(" ").filter(Boolean).map(Number);
 }
 
 function settingsOf(upstream: string, store: object, workers: number): Settings {

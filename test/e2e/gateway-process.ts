@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { endWithMe } from "../guardian.js";
 
@@ -66,6 +67,12 @@ export class GatewayProcess {
       .filter((line) => line.startsWith("{"))
       .map((line) => JSON.parse(line));
   }
+}
+
+/** The processes that a process has started, as Linux tells. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  return text.split(" ").filter(Boolean).map(Number);
 }
 
 /** The exit of a process that should end by itself; it is killed when it does not. */

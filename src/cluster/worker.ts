@@ -1,0 +1,66 @@
+import cluster from "node:cluster";
+import type { Registry } from "prom-client";
+import type { Contents } from "../config/files.js";
+import type { Recent } from "../observe/recent.js";
+import { type Briefing, type Hello, type Order, type Question, type Ready, type Report, unpacked } from "./messages.js";
+
+/** Whether this process is one of several, and not the one that leads them. */
+export function isWorker(): boolean {
+  return cluster.isWorker;
+}
+
+/** The configuration files a worker is given: it never looks at the disk itself, where they may have changed meanwhile. */
+export interface Given {
+  readonly atStart: Contents;
+  readonly inForce: Contents;
+}
+
+const early: Order[] = [];
+let take = (order: Order): void => void early.push(order);
+
+/** In a worker, before anything else: what its primary runs by; `undefined` where that has no file. */
+export function briefed(): Promise<Given | undefined> {
+  // Node would end it in the midst of its work, were its primary killed. It has nobody to hear from then, and drains.
+  if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
+  process.on("disconnect", () => take({ order: "drain" }));
+  return new Promise((resolve) => {
+    process.on("message", (message: Partial<Briefing> & Partial<Order>) => {
+      if (message.order !== undefined) take(message as Order);
+      if (message.briefing === undefined) return;
+      const { briefing } = message;
+      resolve(briefing === null ? undefined : given(briefing));
+    });
+    tell({ hello: true });
+  });
+}
+
+function given({ atStart, inForce }: NonNullable<Briefing["briefing"]>): Given {
+  return { atStart: unpacked(atStart), inForce: unpacked(inForce) };
+}
+
+/** In a worker: what its primary tells it to do, also what it told before. */
+export function onOrder(listener: (order: Order) => void): void {
+  take = listener;
+  for (const order of early.splice(0)) listener(order);
+}
+
+/** A worker whose drain is over: only the channel to its primary would keep it alive. */
+export function leaveCrew(): void {
+  if (isWorker() && process.connected) process.disconnect();
+}
+
+/** Answers what the primary asks, and tells it that this worker listens. */
+export function reportTo(registry: Registry, recent: Recent): void {
+  const report = async ({ question, about }: Question) => {
+    tell({ question, report: about === "metrics" ? await registry.getMetricsAsJSON() : recent.of(about.prefix) });
+  };
+  process.on("message", (message: Partial<Question>) => {
+    if (message.question !== undefined) void report(message as Question);
+  });
+  tell({ ready: true });
+}
+
+/** To a primary that has died nothing is told; that it has is heard of otherwise. */
+function tell(message: Hello | Ready | Report): void {
+  process.send?.(message, undefined, undefined, () => {});
+}
