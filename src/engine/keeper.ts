@@ -29,16 +29,19 @@ export class Keeper {
 
   /** `takenAtMs`: when the claim was *sent*; the lease cannot have begun earlier. */
   keep(lease: Lease, leaseMs: number, retentionMs: number, takenAtMs: number, onLost: () => void): Kept {
+    // Its lease would fall due before others that are in the queue already.
+    const isLate = this.now() - takenAtMs > leaseMs / 6;
     const kept: Kept = {
       lease,
       leaseMs,
       retentionMs,
       onLost,
-      dueAtMs: takenAtMs + leaseMs / 3,
+      dueAtMs: (isLate ? this.now() : takenAtMs) + leaseMs / 3,
       heldUntilMs: takenAtMs + leaseMs,
       isLost: false,
     };
     this.#enqueue(kept);
+    if (isLate) void this.#renew(kept);
     return kept;
   }
 

@@ -130,8 +130,8 @@ async function moving(cluster: Cluster): Promise<void> {
     const [from, to] = cluster.primaries as [RedisServer, RedisServer];
     const tag = tagOn(cluster, from);
     const slot = slotOf(tag);
-    const moved = leaseOn(keyIn(tag));
-    t.equal((await store.claim(asking(moved))).kind, "won");
+    const [moved, neighbour] = [leaseOn(keyIn(tag)), leaseOn(keyIn(tag))];
+    for (const lease of [moved, neighbour]) t.equal((await store.claim(asking(lease))).kind, "won");
     await to.admin.call("CLUSTER", "SETSLOT", slot, "IMPORTING", await nodeIdOf(from));
     await from.admin.call("CLUSTER", "SETSLOT", slot, "MIGRATING", await nodeIdOf(to));
     const name = `${keyPrefix}{${tag}}:${moved.key}`;
@@ -145,6 +145,10 @@ async function moving(cluster: Cluster): Promise<void> {
       if (rest.length === 0) break;
       for (const key of rest) await from.admin.call("MIGRATE", "127.0.0.1", to.port, key, 0, 5_000);
     }
+    await to.admin.script("FLUSH");
+    t.equal((await store.claim(asking(leaseOn(moved.key)))).kind, "held", "by a server that does not own it yet");
+    await to.admin.script("FLUSH");
+    t.equal(await store.complete(neighbour, answer("x"), origin), "stored");
     for (const { admin } of [to, from, cluster.primaries[2]!]) {
       await admin.call("CLUSTER", "SETSLOT", slot, "NODE", await nodeIdOf(to));
     }

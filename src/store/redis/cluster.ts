@@ -200,8 +200,12 @@ export class ClusterPrimaries implements Primaries {
   }
 }
 
-/** Both are written before anybody else can write to the connection. */
+/**
+ * All is written before anybody else can write to the connection. A node that is only about to own the slot may not know
+ * the scripts yet, and one that is sent whole after that would have to ask anew.
+ */
 function asking<T>(node: RedisNode, send: (node: RedisNode) => Promise<T>): Promise<T> {
+  node.client.teach();
   node.client.call("ASKING").catch(() => {});
   return send(node);
 }

@@ -3,7 +3,11 @@ import type { RedisConfig } from "../../config/config.js";
 import { leanScript } from "./lean-script.js";
 import { loadScripts, type RecordScripts } from "./scripts.js";
 
-export type RecordRedis = Redis & RecordScripts;
+export type RecordRedis = Redis &
+  RecordScripts & {
+    /** Tells the server the scripts of every request, in whatever state it is. */
+    teach(): void;
+  };
 
 /** Where the server is, without user and password: what may be shown. */
 export function placeOf({ sentinel, cluster, url }: RedisConfig): string {
@@ -105,6 +109,9 @@ export async function connectRedis(
   const client = new Redis(options) as RecordRedis;
   client.claimBuffer = leanScript(client, options.scripts.claim, (reply) => reply as unknown[]);
   client.complete = leanScript(client, options.scripts.complete, String);
+  client.teach = () => {
+    for (const { lua } of [options.scripts.claim, options.scripts.complete]) client.script("LOAD", lua).catch(() => {});
+  };
   const place = placeOf(config);
   try {
     await firstReady(client, place, startTimeoutMs);
