@@ -121,11 +121,13 @@ export class Workers implements Crew {
 
   #fork(): Promise<number> {
     const worker = cluster.fork();
-    // A channel that breaks belongs to a worker that dies, which is heard of as such.
-    worker.on("error", () => {});
     const begunMs = performance.now();
     return new Promise((resolve, reject) => {
       let port = 0;
+      // A channel that breaks belongs to a worker that dies, which is heard of as such; one that never lived does not die.
+      worker.on("error", (error) => {
+        if (worker.process.pid === undefined) reject(error);
+      });
       worker.on("listening", (address) => {
         port = address.port;
       });

@@ -15,18 +15,28 @@ export interface Given {
   readonly inForce: Contents;
 }
 
+/** How long a worker waits for its briefing, ms: whoever does not give one is no primary of this program. */
+const briefingMs = 30_000;
+
 const early: Order[] = [];
+let isReady = false;
 let take = (order: Order): void => void early.push(order);
 
 /** In a worker, before anything else: what its primary runs by; `undefined` where that has no file. */
 export function briefed(): Promise<Given | undefined> {
-  // Node would end it in the midst of its work, were its primary killed. It has nobody to hear from then, and drains.
+  // Node would end it in the midst of its work, were its primary killed. It has nobody to hear from then, and drains; or
+  // ends, where it has not begun to listen: nobody would ever tell it that it may.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
-  process.on("disconnect", () => take({ order: "drain" }));
+  process.on("disconnect", () => (isReady ? take({ order: "drain" }) : process.exit(1)));
   return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      process.stderr.write("idempotency-gateway: this worker's primary does not say what to run\n");
+      process.exit(1);
+    }, briefingMs);
     process.on("message", (message: Partial<Briefing> & Partial<Order>) => {
       if (message.order !== undefined) take(message as Order);
       if (message.briefing === undefined) return;
+      clearTimeout(timer);
       const { briefing } = message;
       resolve(briefing === null ? undefined : given(briefing));
     });
@@ -57,6 +67,7 @@ export function reportTo(registry: Registry, recent: Recent): void {
   process.on("message", (message: Partial<Question>) => {
     if (message.question !== undefined) void report(message as Question);
   });
+  isReady = true;
   tell({ ready: true });
 }
 

@@ -46,6 +46,10 @@ export class Engine {
 
   /** `client.reply` is called once, later or now. Returns what to call when the client hangs up: `true`, it will not be. */
   begin(client: Client): () => boolean {
+    if (this.#isAbandoned) {
+      client.reply(tooLate);
+      return () => false;
+    }
     if (client.attempt.policy.mode === "observe") {
       void this.#observe(client);
       return () => false;
@@ -232,6 +236,7 @@ export class Engine {
     const claim = await this.#ask(attempt, lease, undefined);
     if (this.#isAbandoned) {
       if (claim?.kind === "won") this.#withdrawals.add(lease);
+      client.reply(tooLate);
       return;
     }
     if (claim?.kind === "won") {
@@ -261,6 +266,9 @@ export class Engine {
       client.reply({ kind: "problem", problem: { code: "internal", detail }, result: "error" });
   }
 }
+
+/** To whoever comes, or is not sent yet, when a drain is over. */
+const tooLate: Answer = { kind: "problem", problem: inProgress, result: "in_progress" };
 
 function moment(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 10));

@@ -12,7 +12,7 @@ const firstPauseMs = 50;
 const longestPauseMs = 1000;
 /** At once. In a cluster some may be for a node that is away: they must not be in the others' way. */
 const together = 64;
-/** So many at once that all failed are enough for one pass. */
+/** So many at once that all failed, again, are enough for one pass. */
 const mostInVain = 4;
 /** Some 10 MB; more claims than that are not lost unseen in one outage without the caller having given up. */
 const mostPending = 50_000;
@@ -23,6 +23,8 @@ const mostPending = 50_000;
  */
 export class Withdrawals {
   readonly #pending = new Set<Pending>();
+  /** Those whose server was away the last time. */
+  readonly #putOff = new Set<Pending>();
   #running: Promise<void> | undefined;
   #closed = false;
 
@@ -32,7 +34,7 @@ export class Withdrawals {
   ) {}
 
   add(lease: Lease): void {
-    if (this.#pending.size >= mostPending) {
+    if (this.#count >= mostPending) {
       this.hub.emit("fault", {
         what: "too many claims wait to be withdrawn; this one will be in doubt when its lease ends",
         key: lease.key.slice(0, 8),
@@ -52,22 +54,30 @@ export class Withdrawals {
     this.#closed = true;
   }
 
+  get #count(): number {
+    return this.#pending.size + this.#putOff.size;
+  }
+
   async #run(): Promise<void> {
     let pauseMs = firstPauseMs;
-    while (this.#pending.size > 0 && !this.#closed) {
+    while (this.#count > 0 && !this.#closed) {
       const answered = await this.#pass();
       pauseMs = answered ? firstPauseMs : Math.min(pauseMs * 2, longestPauseMs);
-      if (this.#pending.size > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      if (this.#count > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     // In the turn that saw that nothing is left: what is added from here on begins anew.
     this.#running = undefined;
   }
 
-  /** Whether all were answered. Those that were not are last in the next pass. */
+  /** Whether all were answered. */
   async #pass(): Promise<boolean> {
-    const all = [...this.#pending];
+    const isAnswered = await this.#tryAll([...this.#pending], Number.POSITIVE_INFINITY);
+    return (await this.#tryAll([...this.#putOff], mostInVain)) && isAnswered;
+  }
+
+  async #tryAll(all: readonly Pending[], most: number): Promise<boolean> {
     let isAnswered = true;
-    for (let at = 0, inVain = 0; at < all.length && inVain < mostInVain; at += together) {
+    for (let at = 0, inVain = 0; at < all.length && inVain < most; at += together) {
       const part = all.slice(at, at + together);
       const answers = await Promise.all(part.map((pending) => this.#withdraw(pending)));
       if (!answers.includes(true)) inVain += 1;
@@ -81,11 +91,15 @@ export class Withdrawals {
     try {
       await this.store.withdraw(pending.lease);
     } catch {
+      // Last among those, in the next pass.
       this.#pending.delete(pending);
-      this.#pending.add(pending);
+      this.#putOff.delete(pending);
+      this.#putOff.add(pending);
       return false;
     }
+    this.#putOff.delete(pending);
     if (askedAtMs >= pending.settledAtMs) this.#pending.delete(pending);
+    else this.#pending.add(pending);
     return true;
   }
 }

@@ -1,6 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import t, { type Test } from "tap";
+import { redisBinary, startRedis } from "../redis-server.js";
+import { Relay } from "../relay.js";
 import { post } from "./client.js";
 import { childrenOf } from "./gateway-process.js";
 import { Gateway, type Settings } from "./harness.js";
@@ -85,6 +87,28 @@ t.test("the workers of a primary that is killed finish what they run, and end", 
     t.match(await post(`${gateway.url}/pay`, { key: `orphan-${at}` }), { status: 201, isReplayed: true });
   }
   t.equal(upstream.count("/pay"), before + running.length);
+});
+
+t.test("workers that have not begun to listen end with their primary", async (t) => {
+  const binary = await redisBinary(t);
+  if (binary === undefined) return;
+  const redis = await startRedis(binary);
+  t.teardown(() => redis.stop());
+  const link = await Relay.start(t, redis.port);
+  link.fallSilent();
+  const store = { type: "redis", url: `redis://127.0.0.1:${link.port}` };
+  const gateway = await Gateway.prepare(t, { ...settingsWith(), store });
+  await gateway.launch();
+  let workers: number[] = [];
+  await gateway.until("two workers", async () => {
+    workers = await childrenOf(gateway.process.pid);
+    return workers.length === 2;
+  });
+  // They are briefed by then, and wait for Redis.
+  await pause(1_500);
+  gateway.process.signal("SIGKILL");
+  link.speak();
+  await gateway.until("the workers' end", async () => (await Promise.all(workers.map(isGone))).every(Boolean));
 });
 
 async function isGone(pid: number): Promise<boolean> {

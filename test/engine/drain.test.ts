@@ -92,6 +92,21 @@ t.test("what is given up while its old lease is asked about is not sent", async 
   await engine.idle();
 });
 
+t.test("what comes after the end of a drain is told to come again, and is not claimed for", async (t) => {
+  const store = new MemoryStore();
+  const { engine } = engineOn(store);
+  const upstream = new Upstream();
+  await engine.abandon();
+  for (const mode of ["enforce", "observe"] as const) {
+    const one = client(attemptFor("1", "f", { mode }), upstream.work);
+    engine.begin(one);
+    t.match(await one.answer, { kind: "problem", problem: { code: "in-progress" } });
+  }
+  await engine.idle();
+  t.equal(upstream.calls.length, 0);
+  t.equal(await store.peek(attemptFor("1").key, false), undefined);
+});
+
 t.test("a drain that is over does not wait for a store that does not answer", async (t) => {
   const { store } = slowlyClaiming();
   const { engine } = engineOn(store);

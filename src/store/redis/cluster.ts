@@ -205,7 +205,7 @@ export class ClusterPrimaries implements Primaries {
  * the scripts yet, and one that is sent whole after that would have to ask anew.
  */
 function asking<T>(node: RedisNode, send: (node: RedisNode) => Promise<T>): Promise<T> {
-  node.client.teach();
+  node.client.teach().catch(() => {});
   node.client.call("ASKING").catch(() => {});
   return send(node);
 }

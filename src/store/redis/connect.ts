@@ -6,7 +6,7 @@ import { loadScripts, type RecordScripts } from "./scripts.js";
 export type RecordRedis = Redis &
   RecordScripts & {
     /** Tells the server the scripts of every request, in whatever state it is. */
-    teach(): void;
+    teach(): Promise<void>;
   };
 
 /** Where the server is, without user and password: what may be shown. */
@@ -109,8 +109,9 @@ export async function connectRedis(
   const client = new Redis(options) as RecordRedis;
   client.claimBuffer = leanScript(client, options.scripts.claim, (reply) => reply as unknown[]);
   client.complete = leanScript(client, options.scripts.complete, String);
-  client.teach = () => {
-    for (const { lua } of [options.scripts.claim, options.scripts.complete]) client.script("LOAD", lua).catch(() => {});
+  client.teach = async () => {
+    const { claim, complete } = options.scripts;
+    await Promise.all([claim, complete].map(({ lua }) => client.script("LOAD", lua)));
   };
   const place = placeOf(config);
   try {

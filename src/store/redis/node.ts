@@ -196,6 +196,7 @@ async function reasonAgainst(
 /** Tries a script on a record that cannot be there: what the user may not do is better known now than at a claim. */
 async function refusedRight(client: RecordRedis, names: KeyNames, isClusterNode: boolean): Promise<string | undefined> {
   try {
+    if (isClusterNode) await client.teach();
     await client.peekBuffer(names.record("0".repeat(64) as RecordKey), "0");
     return undefined;
   } catch (error) {
