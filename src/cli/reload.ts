@@ -4,7 +4,7 @@ import type { Config } from "../config/config.js";
 import type { Contents } from "../config/files.js";
 import { formatMistake } from "../config/findings.js";
 import type { Loaded } from "../config/load.js";
-import { restartOnly } from "../config/restart.js";
+import { reloaded, restartOnly } from "../config/restart.js";
 import type { Gateway } from "../gateway.js";
 
 /** `fs.watch` on a mounted ConfigMap hears nothing, so the files are looked at this often, ms. */
@@ -41,8 +41,7 @@ export class Reloader {
     }
     const ignored = restartOnly(this.inForce, loaded.config);
     if (ignored.length > 0) this.log.warn({ settings: ignored }, "these settings take effect after a restart only");
-    const { routes, problems } = loaded.config;
-    this.inForce = { ...this.inForce, routes, problems };
+    this.inForce = reloaded(this.inForce, loaded.config);
     this.gateway.apply(this.inForce, loaded.contents);
   }
 

@@ -1,6 +1,5 @@
 import { parseArgs } from "node:util";
 import type { Logger } from "pino";
-import { unpacked } from "../cluster/messages.js";
 import { start } from "../cluster/start.js";
 import { briefed, type Given, isWorker, leaveCrew, onOrder } from "../cluster/worker.js";
 import type { Config } from "../config/config.js";
@@ -8,6 +7,7 @@ import type { Contents } from "../config/files.js";
 import { formatMistake } from "../config/findings.js";
 import { type Built, defaultConfig, type Loaded, loadConfig } from "../config/load.js";
 import { type Overrides, parseOverrides } from "../config/overrides.js";
+import { reloaded } from "../config/restart.js";
 import type { Gateway } from "../gateway.js";
 import { openLog } from "../observe/log.js";
 import type { Io } from "./io.js";
@@ -64,10 +64,8 @@ export async function serve(args: readonly string[], io: Io): Promise<number> {
 
 /** A worker that replaces another one has the routes that are in force by now, and all else as it was at the start. */
 function inForce(atStart: Config, load: (contents: Contents) => Loaded, given: Given | undefined): Config {
-  const loaded = given && load(given.inForce);
-  if (loaded?.kind !== "ok") return atStart;
-  const { routes, problems } = loaded.config;
-  return { ...atStart, routes, problems };
+  const loaded = given?.reloaded && load(given.reloaded);
+  return loaded?.kind === "ok" ? reloaded(atStart, loaded.config) : atStart;
 }
 
 /** Mistakes are told, and there is no configuration then. */
@@ -119,9 +117,7 @@ function toldToStop(onReload: (contents?: Contents) => void): Promise<string> {
       isTold = true;
       resolve(signal);
     };
-    if (isWorker()) {
-      onOrder((order) => (order.order === "drain" ? stop("the primary") : onReload(unpacked(order.files))));
-    }
+    if (isWorker()) onOrder({ drain: () => stop("the primary"), reload: onReload });
     // A terminal sends its signal to every process of the group.
     process.on("SIGTERM", isWorker() ? () => {} : stop);
     process.on("SIGINT", isWorker() ? () => {} : stop);

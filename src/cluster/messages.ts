@@ -19,8 +19,8 @@ export interface Briefing {
   readonly briefing: {
     /** What the primary began with: settings that a reload cannot change are taken from here. */
     readonly atStart: Files;
-    /** The last that was not refused. */
-    readonly inForce: Files;
+    /** The last that was not refused since then; `null`: there was none. */
+    readonly reloaded: Files | null;
   } | null;
 }
 

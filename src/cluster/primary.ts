@@ -32,7 +32,8 @@ const graceMs = 3_000;
 export class Workers implements Crew {
   readonly #ready = new Set<Worker>();
   #isDraining = false;
-  #inForce: Contents | undefined;
+  /** The last files that were not refused, where there was a reload. */
+  #reloaded: Contents | undefined;
   #nextQuestion = 1;
   /** Questions that are not answered yet, and what to do with the answer. */
   readonly #asked = new Map<number, (report?: Report["report"]) => void>();
@@ -45,7 +46,6 @@ export class Workers implements Crew {
     private readonly log: Logger,
     private readonly count: number,
   ) {
-    this.#inForce = atStart;
     // The kernel's own distribution leaves some workers idle on Linux.
     cluster.schedulingPolicy = cluster.SCHED_RR;
   }
@@ -97,8 +97,9 @@ export class Workers implements Crew {
   }
 
   reload(contents: Contents, isGood: boolean): void {
-    if (isGood) this.#inForce = contents;
-    for (const worker of this.#alive()) tell(worker, { order: "reload", files: packed(contents) });
+    if (isGood) this.#reloaded = contents;
+    const files = packed(contents);
+    for (const worker of this.#alive()) tell(worker, { order: "reload", files });
   }
 
   async drain(): Promise<void> {
@@ -150,9 +151,8 @@ export class Workers implements Crew {
   }
 
   #brief(worker: Worker): void {
-    const [atStart, inForce] = [this.atStart, this.#inForce];
-    const hasFiles = atStart !== undefined && inForce !== undefined;
-    tell(worker, { briefing: hasFiles ? { atStart: packed(atStart), inForce: packed(inForce) } : null });
+    const reloaded = this.#reloaded === undefined ? null : packed(this.#reloaded);
+    tell(worker, { briefing: this.atStart === undefined ? null : { atStart: packed(this.atStart), reloaded } });
     if (this.#isDraining) tell(worker, { order: "drain" });
   }
 

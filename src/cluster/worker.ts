@@ -12,7 +12,8 @@ export function isWorker(): boolean {
 /** The configuration files a worker is given: it never looks at the disk itself, where they may have changed meanwhile. */
 export interface Given {
   readonly atStart: Contents;
-  readonly inForce: Contents;
+  /** Where there was a reload since then. */
+  readonly reloaded: Contents | undefined;
 }
 
 /** How long a worker waits for its briefing, ms: whoever does not give one is no primary of this program. */
@@ -44,14 +45,14 @@ export function briefed(): Promise<Given | undefined> {
   });
 }
 
-function given({ atStart, inForce }: NonNullable<Briefing["briefing"]>): Given {
-  return { atStart: unpacked(atStart), inForce: unpacked(inForce) };
+function given({ atStart, reloaded }: NonNullable<Briefing["briefing"]>): Given {
+  return { atStart: unpacked(atStart), reloaded: reloaded === null ? undefined : unpacked(reloaded) };
 }
 
 /** In a worker: what its primary tells it to do, also what it told before. */
-export function onOrder(listener: (order: Order) => void): void {
-  take = listener;
-  for (const order of early.splice(0)) listener(order);
+export function onOrder(orders: { drain(): void; reload(contents: Contents): void }): void {
+  take = (order) => (order.order === "drain" ? orders.drain() : orders.reload(unpacked(order.files)));
+  for (const order of early.splice(0)) take(order);
 }
 
 /** A worker whose drain is over: only the channel to its primary would keep it alive. */

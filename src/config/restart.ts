@@ -3,6 +3,11 @@ import type { Config } from "./config.js";
 /** What a reload takes over: for everything else the process has to be started anew. */
 const reloadable: ReadonlySet<string> = new Set(["routes", "problems"]);
 
+/** What is in force once `next` was loaded by a process that runs by `old`. */
+export function reloaded(old: Config, { routes, problems }: Config): Config {
+  return { ...old, routes, problems };
+}
+
 /** The settings that differ and that a reload cannot apply, named as in the file: `server.port`, `store.url`. */
 export function restartOnly(old: Config, next: Config): string[] {
   return (Object.keys(next) as (keyof Config)[])

@@ -98,10 +98,9 @@ export class Executions {
     return { outcome: undefined, landing };
   }
 
-  /** Resolves when nothing runs and nothing is being written. */
-  async idle(): Promise<void> {
-    while (this.#running.size > 0) await new Promise((resolve) => setTimeout(resolve, 10));
-    await this.#settler.idle();
+  /** Resolves when nothing is being written behind the clients' backs any more. */
+  idle(): Promise<void> {
+    return this.#settler.idle();
   }
 
   /** What still runs is left in doubt. What still waits to be sent is not sent any more: somebody may take it over. */

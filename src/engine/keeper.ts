@@ -30,13 +30,14 @@ export class Keeper {
   /** `takenAtMs`: when the claim was *sent*; the lease cannot have begun earlier. */
   keep(lease: Lease, leaseMs: number, retentionMs: number, takenAtMs: number, onLost: () => void): Kept {
     // Its lease would fall due before others that are in the queue already.
-    const isLate = this.now() - takenAtMs > leaseMs / 6;
+    const nowMs = this.now();
+    const isLate = nowMs - takenAtMs > leaseMs / 6;
     const kept: Kept = {
       lease,
       leaseMs,
       retentionMs,
       onLost,
-      dueAtMs: (isLate ? this.now() : takenAtMs) + leaseMs / 3,
+      dueAtMs: (isLate ? nowMs : takenAtMs) + leaseMs / 3,
       heldUntilMs: takenAtMs + leaseMs,
       isLost: false,
     };

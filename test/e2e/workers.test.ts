@@ -28,11 +28,15 @@ async function startTwo(t: Test): Promise<Gateway> {
 
 /** kill -9 of one of them, until there is another one. */
 async function replaceWorker(gateway: Gateway): Promise<void> {
-  const before = await childrenOf(gateway.process.pid);
-  process.kill(before[0]!, "SIGKILL");
+  const [victim] = await childrenOf(gateway.process.pid);
+  process.kill(victim!, "SIGKILL");
+  await isReplaced(gateway, victim!);
+}
+
+async function isReplaced(gateway: Gateway, victim: number): Promise<void> {
   await gateway.until("another worker", async () => {
     const now = await childrenOf(gateway.process.pid);
-    return now.length === before.length && !now.includes(before[0]!) && (await gateway.readiness()) === 200;
+    return now.length === 2 && !now.includes(victim) && (await gateway.readiness()) === 200;
   });
 }
 
@@ -141,10 +145,7 @@ t.test("a worker that dies while it is told something takes nobody with it", asy
   await pause(100);
   gateway.process.signal("SIGHUP");
   gateway.process.signal("SIGCONT");
-  await gateway.until("a replacement", async () => {
-    const now = await childrenOf(pid);
-    return now.length === 2 && !now.includes(victim!) && (await gateway.readiness()) === 200;
-  });
+  await isReplaced(gateway, victim!);
   gate.open();
   const statuses = await Promise.all(running);
   t.ok(statuses.includes(201) && statuses.includes("lost"), statuses.join(" "));

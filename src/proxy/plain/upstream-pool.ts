@@ -134,9 +134,9 @@ export class UpstreamPool {
   }
 
   #leaveSeat(connection: UpstreamConnection): void {
-    const wasSeated = connection.isSeated;
+    if (!connection.isSeated) return;
     connection.isSeated = false;
-    if (wasSeated) this.seats.give();
+    this.seats.give();
   }
 
   #takeIdle(): UpstreamConnection | undefined {
