@@ -3,6 +3,7 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import t from "tap";
 import { TurnoverMap, TurnoverSet } from "../src/turnover.js";
+import { runs } from "./property-runs.js";
 
 t.test("a map as any other, however much has come and gone", (t) => {
   const steps = fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 40 })), { maxLength: 2000, size: "max" });
@@ -24,7 +25,7 @@ t.test("a map as any other, however much has come and gone", (t) => {
       }
       return String([...map]) === String([...reference]) && String([...set]) === String([...order]);
     }),
-    { numRuns: 100 },
+    runs(50, 500),
   );
   t.end();
 });

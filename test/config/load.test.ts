@@ -7,6 +7,7 @@ import t from "tap";
 import { defaultConfig, loadConfig } from "../../src/config/load.js";
 import { parseOverrides } from "../../src/config/overrides.js";
 import { restartOnly } from "../../src/config/restart.js";
+import { runs } from "../property-runs.js";
 import { certificate, expired, key, otherKey } from "./pem.js";
 import { configOf, load, mistakes, route } from "./sample.js";
 
@@ -232,7 +233,7 @@ t.test("nothing the environment holds changes anything but the value it stands i
       const policy = { ...pay?.policy, namespace: "ab" };
       return pay?.policy?.namespace === `a${secret}b` && isDeepStrictEqual(policy, { ...plain.routes[0]?.policy });
     }),
-    { numRuns: 200 },
+    runs(50, 200),
   );
   t.end();
 });
@@ -397,7 +398,7 @@ t.test("whatever stands in the file, the loader tells what is wrong with it and 
       const loaded = loadConfig("gateway.yaml", {}, { cwd: folder });
       return loaded.kind === "bad" && loaded.mistakes.every(({ line, column }) => line >= 1 && column >= 1);
     }),
-    { numRuns: 300 },
+    runs(50, 300),
   );
   t.end();
 });

@@ -6,6 +6,7 @@ import { formatDuration, formatSize, parseDuration, parseSize } from "../../src/
 import { type Expansion, expand } from "../../src/config/expand.js";
 import { editDistance, nearest } from "../../src/config/nearest.js";
 import { canonicalPattern } from "../../src/config/path-pattern.js";
+import { runs } from "../property-runs.js";
 
 const messageOf = (result: { ok: boolean; message?: string }) => (result.ok ? "" : result.message);
 
@@ -73,7 +74,7 @@ t.test("no text makes a duration or a size that is not a whole, finite number", 
       const read = [parseDuration(text), parseSize(text)];
       return read.every((result) => !result.ok || (Number.isSafeInteger(result.value) && result.value >= 0));
     }),
-    { numRuns: 500 },
+    runs(100, 500),
   );
   t.end();
 });
@@ -128,7 +129,7 @@ t.test("any text can be written with the escape", (t) => {
       );
       return result.ok && result.value === text;
     }),
-    { numRuns: 1000 },
+    runs(200, 1000),
   );
   t.end();
 });

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import t from "tap";
 import { maxHeaderFields, readHead, refuseForRoute } from "../../src/rules/ambiguity.js";
 import { readPath } from "../../src/rules/path.js";
+import { runs } from "../property-runs.js";
 import { guarded, headOf, open, requestOf, routing } from "./requests.js";
 
 const codeOf = (changes: Parameters<typeof requestOf>[1] = {}, target = "/a") => {
@@ -200,7 +201,7 @@ t.test("property: no upstream's reading of a path reaches the protected one unpr
       if (!readings(target).has("/pay/in")) return true;
       return routers.every((route) => !route(requestOf(target)).startsWith("open"));
     }),
-    { numRuns: 5000 },
+    runs(1000, 10_000),
   );
   // And that the property is not idle: tokens around the protected path, so that most are read as it.
   const around = [
@@ -237,7 +238,7 @@ t.test("property: no upstream's reading of a path reaches the protected one unpr
         return routers.every((route) => !route(requestOf(target)).startsWith("open"));
       },
     ),
-    { numRuns: 5000 },
+    runs(1000, 10_000),
   );
 });
 

@@ -3,6 +3,7 @@ import t from "tap";
 import type { Policy } from "../../src/model.js";
 import { type FingerprintInput, fingerprint } from "../../src/rules/fingerprint.js";
 import { canonicalJson, jsonOnce, maxDepth, parseJson, valueAt } from "../../src/rules/json.js";
+import { runs } from "../property-runs.js";
 import { samplePolicy } from "../sample-config.js";
 
 type Compared = Policy["fingerprint"];
@@ -227,7 +228,7 @@ const random = fc.infiniteStream(fc.nat()).map((stream) => () => stream.next().v
 t.test("property: a respelled document has the same fingerprint", async () => {
   fc.assert(
     fc.property(value, random, (one, next) => ofBody(respelled(one, next)) === ofBody(JSON.stringify(one))),
-    { numRuns: 500 },
+    runs(200, 2000),
   );
 });
 
@@ -260,7 +261,7 @@ t.test("property: two documents have one canonical text only when they are equal
       seen.set(canonical, modelled);
       return known === undefined || known === modelled;
     }),
-    { numRuns: 1500 },
+    runs(300, 3000),
   );
 });
 
@@ -290,6 +291,6 @@ t.test("property: what is valid, and what it means, is what JSON.parse says", as
       }
       return ours?.hasRepeats === true || JSON.stringify(plain(ours)) === JSON.stringify(theirs);
     }),
-    { numRuns: 1500 },
+    runs(300, 3000),
   );
 });

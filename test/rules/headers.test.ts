@@ -3,6 +3,7 @@ import t from "tap";
 import { connectionNames, headerValue, headerValues, isEventStream } from "../../src/rules/headers.js";
 import { type Forwarding, receivedTraceparent, requestHeaders } from "../../src/rules/request-headers.js";
 import { type Reply, replyHeaders, responseHeaders } from "../../src/rules/response-headers.js";
+import { runs } from "../property-runs.js";
 
 const made = `00-${"a".repeat(32)}-${"b".repeat(16)}-00`;
 const valid = `00-${"1".repeat(32)}-${"2".repeat(16)}-01`;
@@ -187,7 +188,7 @@ t.test("property: in both directions all end-to-end fields survive as they were,
         JSON.stringify(answered) === JSON.stringify(toClient)
       );
     }),
-    { numRuns: 2000 },
+    runs(400, 4000),
   );
 });
 

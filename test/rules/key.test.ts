@@ -8,6 +8,7 @@ import { probeNeedsBody, probeTarget } from "../../src/rules/probe-target.js";
 import { readScope } from "../../src/rules/scope.js";
 import { needsBody, type SourceInput, sourceName } from "../../src/rules/source.js";
 import { structuredString } from "../../src/rules/structured-string.js";
+import { runs } from "../property-runs.js";
 import { samplePolicy } from "../sample-config.js";
 
 interface Request {
@@ -235,7 +236,7 @@ t.test("property: two framings are equal only for equal parts", async () => {
       seen.set(sha256(frame(value)), model(value) ?? "\x00undefined");
       return known === undefined || known === (model(value) ?? "\x00undefined");
     }),
-    { numRuns: 20_000 },
+    runs(2000, 20_000),
   );
 });
 

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import t from "tap";
 import type { Route } from "../../src/model.js";
 import { compileRouter } from "../../src/rules/route.js";
+import { runs } from "../property-runs.js";
 import { guarded, open, requestOf, routing } from "./requests.js";
 
 const at = (routes: readonly Route[]) => {
@@ -190,7 +191,7 @@ t.test("property: every canonical spelling of a protected path finds its route",
         return routing([open("/*"), guarded(path)])(requestOf(target)) === `guarded ${path}`;
       },
     ),
-    { numRuns: 500 },
+    runs(200, 2000),
   );
 });
 
@@ -239,7 +240,7 @@ t.test("property: the tree chooses as a scan over all routes does", async () => 
         return found?.route.name === best?.name;
       },
     ),
-    { numRuns: 2000 },
+    runs(400, 4000),
   );
 });
 

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import type { Test } from "tap";
 import type { DoubtCause, Lease, RecordKey } from "../../src/model.js";
 import type { RecordStore } from "../../src/store/record-store.js";
+import { runs } from "../property-runs.js";
 import type { OpenStore } from "./contract.js";
 import {
   ageless,
@@ -45,7 +46,7 @@ export async function modelContract(t: Test, open: OpenStore): Promise<void> {
           }
         }
       }),
-      { numRuns: 100, interruptAfterTimeLimit: 30_000 },
+      runs(20, 200, 200_000),
     );
     t.pass("no difference was found");
   });

@@ -10,6 +10,7 @@ import { frameHeadBytes, Segment } from "../../src/store/embedded/segment.js";
 import { retireSegment, segmentFile } from "../../src/store/embedded/segment-files.js";
 import { Sweeper } from "../../src/store/embedded/sweeper.js";
 import { Trees } from "../../src/store/embedded/trees.js";
+import { runs } from "../property-runs.js";
 
 function folderFor(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), "embedded-"));
@@ -175,7 +176,7 @@ t.test("three ledgers on one folder are one, however they seal, file and are ope
     await trees.close();
   };
   const history = fc.array(step, { minLength: 5, maxLength: 40 });
-  await fc.assert(fc.asyncProperty(history, run), { numRuns: 40, interruptAfterTimeLimit: 40_000 });
+  await fc.assert(fc.asyncProperty(history, run), runs(10, 40, 120_000));
   t.pass("no difference was found");
 });
 

@@ -4,6 +4,7 @@ import t from "tap";
 import type { Fingerprint, RecordKey } from "../../src/model.js";
 import { freshMs, KnownAnswers } from "../../src/store/known-answers.js";
 import type { Final } from "../../src/store/packed-answers.js";
+import { runs } from "../property-runs.js";
 
 // Answers packed into octets are the answers that were kept, whatever comes and goes around them.
 
@@ -65,7 +66,7 @@ t.test("what is recalled is what was kept last, to the octet, and for as long as
       // Views that were handed out are not written over, whatever came after.
       return recalled.every(({ final, wanted }) => plain(final) === wanted);
     }),
-    { numRuns: 300 },
+    runs(100, 500),
   );
   t.end();
 });
@@ -84,7 +85,7 @@ t.test("within its bytes, whatever is kept", (t) => {
       known.clear();
       return bytes.reduce((sum, one) => sum + one, 0) <= 10_000;
     }),
-    { numRuns: 100 },
+    runs(50, 200),
   );
   t.end();
 });

@@ -5,6 +5,7 @@ import t from "tap";
 import { Client, type Dispatcher } from "undici";
 import { type PlainHead, readPlainChunks, readPlainHead } from "../../../src/proxy/plain/plain-response.js";
 import { clientOptions } from "../../../src/proxy/pools.js";
+import { runs } from "../../property-runs.js";
 import { mutated, spoiled } from "./octet-arbitraries.js";
 
 // Of whatever the plain reader accepts undici makes the same: it would have read the answer otherwise.
@@ -156,6 +157,7 @@ const message = fc
   .map((of) => `${of.version}${of.status}${of.reason}\r\n${of.lines.join("")}${of.rest}`);
 
 t.test("what is accepted as whole is whole to undici, with the same status, reason, fields and body", async (t) => {
+  const tries = runs(1500, 15_000);
   let accepted = 0;
   const property = fc.asyncProperty(mutated(message), async (text) => {
     const read = readPlainly(text);
@@ -163,8 +165,8 @@ t.test("what is accepted as whole is whole to undici, with the same status, reas
     accepted++;
     await sameByUndici(text, read);
   });
-  await fc.assert(property, { numRuns: 15_000 });
-  t.ok(accepted > 1_000, `${accepted} were accepted`);
+  await fc.assert(property, tries);
+  t.ok(accepted > tries.numRuns * 0.06, `${accepted} were accepted`);
 });
 
 t.test("every octet in every place of an answer is read as undici reads it, or not at all", async (t) => {
