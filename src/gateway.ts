@@ -61,7 +61,7 @@ export async function startGateway(
   const metrics = createMetrics(hub, { routes, bufferedBytes: () => budget.usedBytes, storeUp });
   const tracing = await openTracing(process.env, hub, log);
   const engine = new Engine(tracing === undefined ? store : tracedStore(store), hub);
-  const pools = new Pools();
+  const pools = new Pools(config.server.fastPath);
   const tunnels = new Tunnels();
   const server = new TrafficServer(config);
   const { route: passTo } = server;

@@ -56,6 +56,7 @@ export function sampleConfig(changes: Partial<Config> = {}): Config {
       host: "127.0.0.1",
       port: 0,
       workers: 1,
+      fastPath: true,
       drainTimeoutMs: 30_000,
       trustProxy: false,
       tls: null,

@@ -22,6 +22,7 @@ export function compile(settings: Settings, routes: readonly RouteSettings[], ar
       host: server.host,
       port: server.port,
       workers: server.workers === "auto" ? "auto" : Number(server.workers),
+      fastPath: server.fastPath,
       drainTimeoutMs: server.drainTimeout,
       trustProxy: typeof server.trustProxy === "boolean" ? server.trustProxy : server.trustProxy.map(block),
       tls: around.tls,

@@ -7,6 +7,8 @@ export interface Config {
     readonly host: string;
     readonly port: number;
     readonly workers: number | "auto";
+    /** `false`: node's and undici's parsers read and write every message. */
+    readonly fastPath: boolean;
     readonly drainTimeoutMs: number;
     /** `true`: every peer's X-Forwarded-* is believed; a list: only that of peers in these CIDR blocks. */
     readonly trustProxy: boolean | readonly string[];

@@ -59,6 +59,11 @@ const server = group(
         choice({ values: ["auto"], description: "One for each core." }),
       ],
     }),
+    fastPath: flag({
+      default: true,
+      description:
+        "Messages of the usual form are read and written without a library. `false`: every message is read and written by node's and undici's own parsers.",
+    }),
     drainTimeout: duration({
       default: "30s",
       min: "0",

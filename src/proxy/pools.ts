@@ -23,7 +23,7 @@ export function isTorn(): boolean {
 interface Pair {
   readonly full: Pool;
   readonly seated: SeatedPool;
-  /** `undefined` where there is TLS: what it costs is not ours to save. */
+  /** `undefined` without `server.fastPath`, and where there is TLS: what it costs is not ours to save. */
   readonly plain: UpstreamPool | undefined;
 }
 
@@ -32,6 +32,8 @@ export class Pools {
   readonly #pairs = new Map<string, Pair>();
   readonly #byUpstream = new WeakMap<Upstream, Pair>();
   #isDestroyed = false;
+
+  constructor(private readonly fastPath: boolean) {}
 
   for(upstream: Upstream): SeatedPool {
     return this.#pair(upstream).seated;
@@ -46,7 +48,7 @@ export class Pools {
     // A request that began before a reload may want a pool that no route of today wants.
     if (pair === undefined || (pair.full.closed && !this.#isDestroyed)) {
       const name = nameOf(upstream);
-      pair = this.#pairs.get(name) ?? openPair(upstream);
+      pair = this.#pairs.get(name) ?? openPair(upstream, this.fastPath);
       this.#pairs.set(name, pair);
       this.#byUpstream.set(upstream, pair);
       if (this.#isDestroyed) void this.destroy();
@@ -120,10 +122,10 @@ export function watchTearing(socket: Duplex): void {
   });
 }
 
-function openPair(upstream: Upstream): Pair {
+function openPair(upstream: Upstream, fastPath: boolean): Pair {
   const seats = new Seats(upstream.connections);
   const full = openFull(upstream);
-  return { full, seated: new SeatedPool(full, seats), plain: openPlain(upstream, seats) };
+  return { full, seated: new SeatedPool(full, seats), plain: fastPath ? openPlain(upstream, seats) : undefined };
 }
 
 function openPlain(upstream: Upstream, seats: Seats): UpstreamPool | undefined {

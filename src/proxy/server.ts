@@ -40,7 +40,8 @@ const keepAliveMs = 65_000;
  * The traffic port. fastify listens and closes; each request is looked at before fastify routes it, because the
  * protected lane and the refusals want the raw request: malformed targets never reach a fastify hook, and its headers
  * are no longer the ones on the wire. A connection belongs to `PlainClients` for as long as all its requests are of the
- * plain form and for the protected lane; then it is given to node's server.
+ * plain form and for the protected lane; then it is given to node's server. Without `server.fastPath` node's server has all
+ * of them from the start.
  */
 export class TrafficServer {
   readonly #app: FastifyInstance;
@@ -71,7 +72,7 @@ export class TrafficServer {
   /** Throws node's error when the address cannot be had. */
   async listen(lanes: Lanes): Promise<AddressInfo> {
     this.#lanes = lanes;
-    this.#plain = this.#openPlain(lanes);
+    if (this.config.server.fastPath) this.#plain = this.#openPlain(lanes);
     await openPassthrough(this.#app);
     await this.#app.listen({ host: this.config.server.host, port: this.config.server.port });
     return this.#servers[0]?.address() as AddressInfo;
@@ -113,7 +114,7 @@ export class TrafficServer {
     // Node's own listener, which begins to parse; it is called for the connections that are left to it.
     const [parse] = server.listeners(connected) as [(socket: Socket) => void];
     server.removeAllListeners(connected);
-    server.on(connected, (socket: Socket) => this.#plain?.meet(socket));
+    server.on(connected, (socket: Socket) => this.#meet(socket));
     // Of several addresses the first is the one whose listeners are complete.
     if (this.#servers.length === 0) this.#parse = (socket) => parse.call(server, socket);
     // Of several addresses fastify hands the upgrades of all others to the first server.
@@ -122,6 +123,11 @@ export class TrafficServer {
     }
     this.#servers.push(server);
     return server;
+  }
+
+  #meet(socket: Socket): void {
+    if (this.#plain === undefined) this.#serve(socket);
+    else this.#plain.meet(socket);
   }
 
   #take(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void {

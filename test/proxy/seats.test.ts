@@ -146,7 +146,7 @@ t.test("what waits for nobody to wait is called then, and at once where nobody d
 t.test("undici's lane asks right before it sends, too, and gives the seat back", async (t) => {
   const own = await Upstream.start(t);
   own.on("/late", answer(201));
-  const pools = new Pools();
+  const pools = new Pools(true);
   t.teardown(() => pools.destroy());
   const to = { origin: own.url, timeoutMs: 5000, connectTimeoutMs: 1000, connections: 1, preserveHost: true };
   const send = (isOurs: boolean) =>
@@ -164,7 +164,7 @@ t.test("undici's lane asks right before it sends, too, and gives the seat back",
 t.test("once the gateway has ended nothing is sent, neither over known pools nor over new ones", async (t) => {
   const own = await Upstream.start(t);
   own.on("/late", answer(201));
-  const pools = new Pools();
+  const pools = new Pools(true);
   const late = {
     ...{ origin: own.url, method: "POST", target: "/late", headers: [], body: Buffer.from("x") },
     ...{ timeoutMs: 1000, maxStoredBytes: 1000 },

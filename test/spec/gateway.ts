@@ -40,7 +40,7 @@ export class SampleGateway {
   readonly engine: Engine;
   readonly server: TrafficServer;
   readonly #lanes: TrafficLanes;
-  readonly #pools = new Pools();
+  readonly #pools: Pools;
   readonly #tunnels = new Tunnels();
   readonly #seen: { [K in keyof Events]?: Events[K][] } = {};
   port = 0;
@@ -52,6 +52,7 @@ export class SampleGateway {
   ) {
     const { hub } = this;
     for (const name of watched) hub.on(name, (event) => this.#note(name, event));
+    this.#pools = new Pools(config.server.fastPath);
     this.budget = new BodyBudget(config.server.limits.bufferedBodiesBytes);
     this.engine = new Engine(troubled(store, trouble), hub);
     this.server = new TrafficServer(config);
@@ -130,6 +131,9 @@ export class SampleGateway {
   }
 }
 
+/** `FAST_PATH=off`: every file that uses this runs with `server.fastPath: false` (`test/full-parsers.test.ts`). */
+export const isFastPathOn = process.env.FAST_PATH !== "off";
+
 const watched = [
   "request",
   "upstream",
@@ -147,7 +151,8 @@ function configOf(t: Owner, settings: Settings): Config {
   const folder = mkdtempSync(join(tmpdir(), "idempotency-spec-"));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const file = join(folder, "gateway.yaml");
-  writeFileSync(file, stringify({ ...settings, server: { host: "127.0.0.1", port: 0, ...settings.server } }));
+  const server = { host: "127.0.0.1", port: 0, fastPath: isFastPathOn, ...settings.server };
+  writeFileSync(file, stringify({ ...settings, server }));
   const loaded = loadConfig(file, {});
   if (loaded.kind === "ok") return loaded.config;
   throw new Error(loaded.kind === "bad" ? JSON.stringify(loaded.mistakes, null, 2) : loaded.message);
