@@ -20,6 +20,7 @@ t.test("what is not written has its default, compiled and frozen", (t) => {
       host: "0.0.0.0",
       port: 8080,
       workers: 1,
+      fastPath: true,
       drainTimeoutMs: 30_000,
       trustProxy: false,
       tls: null,
