@@ -186,7 +186,8 @@ export interface Route {
     /** As written: `/v1/payments`, `/v1/orders/:id`, `/v1/*`. */
     readonly path: string;
     readonly caseSensitive: boolean;
-    readonly ambiguousPaths: "reject" | "forward";
+    /** Of paths with `%2f`, `%5c` or `//`. `auto`: passed on by a route that protects nothing. */
+    readonly ambiguousPaths: "auto" | "reject" | "forward";
   };
   readonly upstream: Upstream;
   /** `null`: streamed through untouched. */

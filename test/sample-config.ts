@@ -37,7 +37,7 @@ export function sampleRoute(name: string, policy: Partial<Policy> | null = {}): 
       host: "api.example.com",
       path: `/v1/${name}`,
       caseSensitive: false,
-      ambiguousPaths: "reject",
+      ambiguousPaths: "auto",
     },
     upstream: {
       origin: "http://upstream.internal:3000",

@@ -69,7 +69,7 @@ export function defaultConfig(overrides: Overrides & { readonly upstream: string
 const withoutFile = {
   routes: [
     { name: "all", match: { path: "/*", methods: ["POST", "PATCH"] }, idempotency: { key: { required: false } } },
-    { name: "other-methods", match: { path: "/*", ambiguousPaths: "forward" } },
+    { name: "other-methods", match: { path: "/*" } },
   ],
 };
 

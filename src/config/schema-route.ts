@@ -52,9 +52,10 @@ const match = group(
     }),
     caseSensitive: flag({ default: false, description: "`/V1/Payments` is another path than `/v1/payments`." }),
     ambiguousPaths: choice({
-      default: "reject",
-      values: ["reject", "forward"],
-      description: "Paths with `%2f`, `%5c` or `//`. `forward` only on a route without `idempotency`.",
+      default: "auto",
+      values: ["auto", "reject", "forward"],
+      description:
+        "Paths with `%2f`, `%5c` or `//`. `auto`: refused on a route with `idempotency`, else passed on unless one of their readings is a protected route's path. `reject`: always refused. `forward`: as `auto`, and an error on a route with `idempotency`.",
     }),
   },
 );

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Attempt, Fingerprint, KeyHash, Policy, ProblemNote, RecordKey, Route } from "../model.js";
-import { type RequestHead, readHead, refuseForRoute } from "../rules/ambiguity.js";
+import { ambiguous, type RequestHead, readHead, refuseForRoute } from "../rules/ambiguity.js";
 import { fingerprint } from "../rules/fingerprint.js";
 import type { Framable } from "../rules/frame.js";
 import { jsonOnce } from "../rules/json.js";
@@ -83,9 +83,11 @@ export function admit(router: Router, request: Received): Refused | Open | Guard
   const refusal = refuseForRoute(route, head);
   if (refusal !== undefined) return refused(refusal.problem, route);
   const guarded: Guarded = { kind: "guarded", route, policy, head, match, known: undefined };
-  if (needsBody(policy)) return guarded;
+  const { doubt } = routing;
+  if (needsBody(policy)) return doubt === undefined ? guarded : refused(ambiguous(doubt).problem, route);
   // Known already whether it will be refused or streamed: then the body is not read first.
   const owner = readOwner(guarded, inputOf(guarded, noBody));
+  if (doubt !== undefined && !("kind" in owner)) return refused(ambiguous(doubt).problem, route);
   return "kind" in owner ? owner : { kind: "guarded", route, policy, head, match, known: owner };
 }
 

@@ -1,5 +1,5 @@
 import type { HeaderPairs, Policy, ProblemNote, Route } from "../model.js";
-import { collectFields, dashed, framingDefect, twinDefect } from "./fields.js";
+import { collectFields, foldName, framingDefect, isUnusual, twinDefect } from "./fields.js";
 import { isOverrideHeader } from "./headers.js";
 import { type ReadPath, readPath } from "./path.js";
 import { hostName, originForm } from "./target.js";
@@ -33,8 +33,8 @@ export interface RequestHead {
   readonly overrides: readonly string[];
   /** Field names that `Connection` lists, in lower case, without those that no proxy forwards anyway. */
   readonly connection: readonly string[];
-  /** Field names with an underscore, in lower case. */
-  readonly underscored: readonly string[];
+  /** Field names with unusual characters, folded (`foldName`). */
+  readonly unusual: readonly string[];
 }
 
 export interface Refusal {
@@ -47,7 +47,7 @@ export const maxHeaderFields = 200;
 
 /**
  * The part of the check that needs no route, and runs first. In this order: too many fields, HTTP version, method, `Host`,
- * framing, underscore twins of fields that mean something on every route, target, path.
+ * framing, twins of fields that mean something on every route, target, path.
  */
 export function readHead(request: RawRequest): RequestHead | Refusal {
   const { method, rawHeaders, httpVersion } = request;
@@ -61,7 +61,7 @@ export function readHead(request: RawRequest): RequestHead | Refusal {
   if (fields.hosts !== 1) return ambiguous(fields.hosts === 0 ? "there is no Host" : "there is more than one Host");
   const host = hostName(fields.host);
   if (host === undefined) return ambiguous("Host is not valid");
-  const defect = framingDefect(fields, httpVersion) ?? twinDefect(fields.underscored);
+  const defect = framingDefect(fields, httpVersion) ?? twinDefect(fields.unusual);
   if (defect !== undefined) return ambiguous(defect);
   const target = originForm(request.target, fields.host);
   if (target === undefined) return ambiguous("the target is for another server");
@@ -72,7 +72,7 @@ export function readHead(request: RawRequest): RequestHead | Refusal {
   const rawPath = mark < 0 ? target : target.slice(0, mark);
   const path = rawPath === "*" ? serverWide(method) : readPath(rawPath);
   if (path.kind === "refused") return ambiguous(path.detail);
-  const { overrides, connection, underscored } = fields;
+  const { overrides, connection, unusual } = fields;
   return {
     kind: "head",
     method,
@@ -85,7 +85,7 @@ export function readHead(request: RawRequest): RequestHead | Refusal {
     rawHeaders,
     overrides,
     connection,
-    underscored,
+    unusual,
   };
 }
 
@@ -96,7 +96,7 @@ export function readHead(request: RawRequest): RequestHead | Refusal {
 export function refuseForRoute(route: Route, head: RequestHead): Refusal | undefined {
   const { policy } = route;
   if (policy === null) return undefined;
-  const mayHaveTwins = head.underscored.length > 0 || readsUnderscored(policy);
+  const mayHaveTwins = head.unusual.length > 0 || fieldsRead(policy).some(isUnusual);
   if (head.connection.length === 0 && !mayHaveTwins) return undefined;
   const names = fieldsRead(policy);
   for (const listed of head.connection) {
@@ -108,8 +108,10 @@ export function refuseForRoute(route: Route, head: RequestHead): Refusal | undef
   for (let i = 0; i < head.rawHeaders.length; i += 2) {
     const received = head.rawHeaders[i]!.toLowerCase();
     for (const name of names) {
-      if (received !== name && dashed(received) === dashed(name)) {
-        return ambiguous("a field differs from one that this route reads by an underscore only");
+      if (received !== name && foldName(received) === foldName(name)) {
+        return ambiguous(
+          "a field differs from one that this route reads only by characters that are no letters or digits",
+        );
       }
     }
   }
@@ -133,14 +135,6 @@ function isQuery(query: string): boolean {
 function serverWide(method: string): ReturnType<typeof readPath> {
   if (method !== "OPTIONS") return { kind: "refused", detail: "only OPTIONS is for the server as a whole" };
   return { kind: "path", canonical: "*", doubtful: undefined, variants: () => [] };
-}
-
-/** Whether the twin of a field this route reads is written with dashes: then every field may be one. */
-function readsUnderscored(policy: Policy): boolean {
-  for (const name of policy.fingerprint.headers) if (name.includes("_")) return true;
-  for (const source of policy.key.sources) if (source.from === "header" && source.name.includes("_")) return true;
-  for (const source of policy.scope) if (source.from === "header" && source.name.includes("_")) return true;
-  return false;
 }
 
 /** Names of the header fields that decide a record's key and fingerprint, in lower case. */

@@ -14,8 +14,8 @@ export interface Fields {
   overrides: string[];
   /** Names that `Connection` lists, in lower case, without those that no proxy forwards anyway. */
   connection: string[];
-  /** Names with an underscore, in lower case. */
-  underscored: string[];
+  /** Names with other than letters, digits and single dashes between them, folded (`foldName`). */
+  unusual: string[];
 }
 
 export function collectFields(rawHeaders: HeaderPairs): Fields {
@@ -23,7 +23,7 @@ export function collectFields(rawHeaders: HeaderPairs): Fields {
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!;
     if (mayMatter[name.length]) collect(fields, name, rawHeaders[i + 1]!);
-    if (name.includes("_")) fields.underscored = [...fields.underscored, name.toLowerCase()];
+    if (isUnusual(name)) fields.unusual = [...fields.unusual, foldName(name)];
   }
   return fields;
 }
@@ -60,7 +60,7 @@ function newFields(): Fields {
     codings: nothing,
     overrides: nothing,
     connection: nothing,
-    underscored: nothing,
+    unusual: nothing,
   };
 }
 
@@ -88,8 +88,14 @@ export function framingDefect(fields: Fields, httpVersion: string): string | und
   return undefined;
 }
 
-/** Fields that mean something on every route and have a dash; upstreams behind CGI or WSGI read `_` as `-`. */
+/** Fields that mean something on every route. CGI, WSGI and some servers read other characters in a name as `-`. */
 const sensitive: ReadonlySet<string> = new Set([
+  "host",
+  "connection",
+  "expect",
+  "forwarded",
+  "upgrade",
+  "via",
   "content-length",
   "content-type",
   "content-encoding",
@@ -99,16 +105,35 @@ const sensitive: ReadonlySet<string> = new Set([
   "x-rewrite-url",
 ]);
 
-export function twinDefect(underscored: readonly string[]): string | undefined {
-  for (const name of underscored) {
-    const twin = dashed(name);
+/** `unusual`: folded names. */
+export function twinDefect(unusual: readonly string[]): string | undefined {
+  for (const twin of unusual) {
     if (sensitive.has(twin) || isOverrideHeader(twin) || twin.startsWith("x-forwarded-")) {
-      return `a field differs from ${twin} by an underscore only`;
+      return `a field differs from ${twin} only by characters that are no letters or digits`;
     }
   }
   return undefined;
 }
 
-export function dashed(name: string): string {
-  return name.replaceAll("_", "-");
+/** Equal for two names that differ by nothing but case and characters that are no letters or digits. */
+export function foldName(name: string): string {
+  return name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
 }
+
+/** Whether folding changes more of a name than letter case. */
+export function isUnusual(name: string): boolean {
+  let wasLetter = false;
+  for (let i = 0; i < name.length; i++) {
+    const isLetter = isAlphanumeric[name.charCodeAt(i)] === true;
+    if (!isLetter && (name.charCodeAt(i) !== 0x2d || !wasLetter)) return true;
+    wasLetter = isLetter;
+  }
+  return !wasLetter;
+}
+
+const isAlphanumeric: readonly boolean[] = Array.from({ length: 128 }, (_, code) =>
+  /[A-Za-z0-9]/.test(String.fromCharCode(code)),
+);

@@ -27,8 +27,6 @@ export interface Router {
    * names, an unprotected one only if it takes all methods.
    */
   findUnsafe(host: string, path: string): Match | undefined;
-  /** Whether any route forwards ambiguous paths. */
-  readonly forwardsAmbiguous: boolean;
 }
 
 export function compileRouter(routes: readonly Route[]): Router {
@@ -51,13 +49,7 @@ export function compileRouter(routes: readonly Route[]): Router {
   return {
     find: search,
     findUnsafe: (host, path) => search(undefined, host, path),
-    forwardsAmbiguous: routes.some((route) => mayForwardAmbiguous(route)),
   };
-}
-
-/** A protected route never does, whatever it says. */
-export function mayForwardAmbiguous(route: Route): boolean {
-  return route.policy === null && route.match.ambiguousPaths === "forward";
 }
 
 const SLASH = 0x2f;

@@ -44,7 +44,7 @@ t.test("what is not written has its default, compiled and frozen", (t) => {
         host: null,
         path: "/pay",
         caseSensitive: false,
-        ambiguousPaths: "reject",
+        ambiguousPaths: "auto",
       },
       upstream: {
         origin: "http://api:3000",
@@ -353,7 +353,7 @@ t.test("without a file, POST and PATCH are protected where a key is sent, and no
     upstream: { origin: "http://api:3000" },
   });
   t.same(all?.match.methods, new Set(["POST", "PATCH"]));
-  t.match(others, { match: { methods: null, path: "/*", ambiguousPaths: "forward" }, policy: null });
+  t.match(others, { match: { methods: null, path: "/*", ambiguousPaths: "auto" }, policy: null });
   t.same(defaultConfig({ upstream: "http://api", port: 9090 }), {
     kind: "bad",
     message: "server.port is the same as admin.port (9090)",

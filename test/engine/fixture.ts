@@ -44,7 +44,7 @@ export const policy: Policy = {
 export function routeWith(changes: Partial<Policy> = {}): Route & { policy: Policy } {
   return {
     name: "pay",
-    match: { methods: new Set(["POST"]), host: null, path: "/pay", caseSensitive: false, ambiguousPaths: "reject" },
+    match: { methods: new Set(["POST"]), host: null, path: "/pay", caseSensitive: false, ambiguousPaths: "auto" },
     upstream: { origin: "http://a:1", timeoutMs: 1000, connectTimeoutMs: 1000, connections: 1, preserveHost: true },
     policy: { ...policy, ...changes },
   };

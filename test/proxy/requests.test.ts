@@ -58,9 +58,11 @@ t.test("a request that two servers may read differently is refused, and nothing 
     "a doubly encoded dot segment": ["POST /x/%252e%252e/pay HTTP/1.1", host, key, empty],
     "an empty segment": ["POST //pay HTTP/1.1", host, key, empty],
     "an encoded slash": ["POST /%2fpay HTTP/1.1", host, key, empty],
-    "an encoded backslash": ["POST /x%5Cpay HTTP/1.1", host, key, empty],
+    "an encoded backslash": ["POST /%5Cpay HTTP/1.1", host, key, empty],
     "a backslash": ["POST \\pay HTTP/1.1", host, key, empty],
     "an encoded NUL": ["POST /pay%00 HTTP/1.1", host, key, empty],
+    "an encoded line end on an unprotected route": ["POST /elsewhere%0d%0aX HTTP/1.1", host, key, empty],
+    "an encoded tab on an unprotected route": ["POST /elsewhere%09 HTTP/1.1", host, key, empty],
     "half an escape": ["POST /pay%2 HTTP/1.1", host, key, empty],
     "a fragment": ["POST /pay#a HTTP/1.1", host, key, empty],
     "a fragment in the query": ["POST /pay?a#b HTTP/1.1", host, key, empty],
@@ -75,6 +77,8 @@ t.test("a request that two servers may read differently is refused, and nothing 
     "a twin of the scope": ["POST /v1/orders/1 HTTP/1.1", host, key, "X_Tenant: b", empty],
     "a twin of what is compared": ["POST /v1/orders/1 HTTP/1.1", host, key, "x_Version: b", empty],
     "a twin of the length": [line, host, key, "Content_Length: 5", empty],
+    "a twin of the coding by another character": [line, host, key, "Transfer!Encoding: chunked", empty],
+    "a twin of the key by two characters": [line, host, key, "Idempotency..Key: other", empty],
     "a twin of the coding": [line, host, key, "Transfer_Encoding: chunked", empty],
     "a twin of who asked": [line, host, key, "X_Forwarded_For: 10.0.0.1", empty],
     "a twin of an override": [line, host, key, "X_HTTP_Method_Override: DELETE", empty],
@@ -116,6 +120,18 @@ t.test("no spelling that any upstream could take for a protected path gets past 
     "/files/%2e%2e/pay",
     "/files/..%5cpay",
     "/files/..;/pay",
+    "/pay%3Fx",
+    "/pay%23x",
+    "/pay%253Fx",
+    "/pay/%3F",
+    "/pay%20HTTP/1.1%0d%0aX:%20y",
+    "/pay%20x",
+    "/%20pay",
+    "/pay.json",
+    "/pay%2ejson",
+    "/pay%252ejson",
+    "/v1/orders%2f7",
+    "/v1//orders/7",
     `http://127.0.0.1:${port}/pay`,
     "/V1/Orders/7",
     "/v1/orders/7/",
@@ -126,6 +142,18 @@ t.test("no spelling that any upstream could take for a protected path gets past 
     t.ok(refused.includes(codeOf(response.body)), `${target}: ${response.status} ${codeOf(response.body)}`);
   }
   t.equal(upstream.journal.length, before);
+});
+
+t.test("a route that protects only what has a key passes ambiguous paths on without one", async (t) => {
+  const all = { name: "all", match: { path: "/*" }, upstream: { url: upstream.url }, idempotency };
+  const { port } = await SampleGateway.start(t, { routes: [all] });
+  const send = (target: string, ...more: string[]) =>
+    RawClient.exchange(port, [`POST ${target} HTTP/1.1`, "Host: a", "Content-Length: 0", ...more].join("\r\n"));
+  for (const target of ["/a%2fb", "/a//b", "/a%5Cb"]) {
+    t.equal((await send(target)).status, 201, target);
+    t.equal(upstream.journal.at(-1)?.target, target);
+    t.match(codeOf((await send(target, "Idempotency-Key: k")).body), "request-ambiguous", `${target} with a key`);
+  }
 });
 
 t.test("where the route says so, unprotected paths may be ambiguous; dot segments never", async (t) => {

@@ -75,6 +75,44 @@ t.test("every spelling of a protected path is protected, refused, or another pat
       "/payments.",
       "/payments%0a",
       "/payments%09",
+      "/payments%0d%0aX:%20y",
+      "/payments%20HTTP/1.1%0d%0aX:%20y",
+      "/x%0dy",
+      "/x%0Ay",
+      "/x%1fy",
+      "/x%250ay",
+      "/x%7f",
+      "/payments.json",
+      "/payments.JSON",
+      "/payments.x",
+      "/payments.tar.gz",
+      "/payments%2ejson",
+      "/payments%252ejson",
+      "/payments.json/",
+      "/payments.json;x",
+      "/payments.json?x",
+      "/payments.json%3Fx",
+      "/payments%3Fx",
+      "/payments%3fx/y",
+      "/payments%23x",
+      "/payments%253Fx",
+      "/payments%25253Fx",
+      "/payments%2523x",
+      "/payments/%3F",
+      "/payments/%23",
+      "/payments%3Fa%23b",
+      "/payments%23a%3Fb",
+      "/payments%20x",
+      "/payments%2520x",
+      "/payments%20HTTP/1.1",
+      "/%20payments",
+      "/%2520payments",
+      "/%20/payments",
+      "/%2570ay%6dents%3F",
+      "/x/..%3Fy",
+      "/x/..%23",
+      "/x/..%20y",
+      "/x/%20../payments",
       "/payments%3b",
       "/payments%3Bx",
       "/payments%252f",
@@ -96,10 +134,10 @@ t.test("every spelling of a protected path is protected, refused, or another pat
       "/\u0170ayments",
     ],
     "open /*": [
-      "/payments.json",
       "/paymentsx",
       "/payments%2Cx",
-      "/payments%20x",
+      "/payments/x.json",
+      "/payments.json/x",
       "/payments/1",
       "/p%25",
       "/...x",
@@ -132,12 +170,13 @@ t.test("two protected routes for two readings are refused as well", async (t) =>
   }
 });
 
-t.test("ambiguousPaths: forward lets %2f, %5c and // through where no reading is protected", async (t) => {
+t.test("ambiguousPaths: auto and forward let %2f, %5c and // through where no reading is protected", async (t) => {
   const lifts = { ambiguousPaths: "forward" } as const;
   const route = routing([
     open("/projects/:id/issues", lifts),
     open("/files/*", lifts),
-    open("/strict/*"),
+    open("/auto/*"),
+    open("/strict/*", { ambiguousPaths: "reject" }),
     guarded("/projects/secret/issues"),
     guarded("/payments"),
     open("/*", lifts),
@@ -147,6 +186,9 @@ t.test("ambiguousPaths: forward lets %2f, %5c and // through where no reading is
     "/projects/group%5Cname/issues": "open /projects/:id/issues",
     "/files//a": "open /files/*",
     "/files/a%2f%2fb": "open /files/*",
+    "/auto//a": "open /auto/*",
+    "/auto/a%2fb": "open /auto/*",
+    "/auto/a%5Cb%252fc": "open /auto/*",
     "/strict//a": "request-ambiguous",
     "/strict/a%2fb": "request-ambiguous",
     "/projects/secret%2f/issues": "request-ambiguous",
@@ -281,12 +323,14 @@ t.test(
   async (t) => {
     const route = routing([open("/*")]);
     t.equal(route(requestOf(`/${"a".repeat(15_000)}`)), "open /*");
-    t.equal(route(requestOf(`/${"%C3%A9%20x".repeat(1500)}`)), "open /*");
+    t.equal(route(requestOf(`/${"%C3%A9x".repeat(2000)}`)), "open /*");
+    t.equal(route(requestOf(`/${"%C3%A9x".repeat(2000)}.x`)), "request-ambiguous");
+    t.equal(route(requestOf(`/${"a.".repeat(2000)}x`)), "open /*");
     t.equal(route(requestOf(`/${"a%20/".repeat(800)}`)), "open /*");
     t.equal(route(requestOf(`/${"a%20/".repeat(900)}`)), "request-ambiguous");
     for (const unit of ["a%2f%5cb;c%20/", "a%252f%255cb%253bc%2520./", "%25", "a."]) {
       const path = readPath(`/${unit.repeat(4000 / unit.length)}`);
-      t.ok(path.kind === "refused" || path.variants().length <= 64, unit);
+      t.ok(path.kind === "refused" || (path.variants() ?? []).join("").length <= 128 * 1024, unit);
     }
   },
 );
@@ -379,21 +423,39 @@ t.test("a body is framed in one way only", async (t) => {
   );
 });
 
-t.test("a field that is a sensitive one but for an underscore is refused on every route", async (t) => {
-  const twins = ["Content_Length", "Transfer_Encoding", "TRANSFER_encoding", "X_Forwarded_For", "X-Forwarded_Anything"];
-  for (const twin of [
-    ...twins,
-    "X_HTTP_Method_Override",
-    "X-HTTP_Method",
-    "X_Method-Override",
-    "X_Real_IP",
-    "Content_Type",
-  ]) {
-    t.equal(withFields(twin, "x"), "request-ambiguous", twin);
-  }
-  for (const fine of ["Idempotency_Key", "My_Header", "_", "X_Forwarded", "Host_"])
-    t.equal(withFields(fine, "x"), "head", fine);
-});
+t.test(
+  "a field that is a sensitive one but for characters that are no letters or digits is refused on every route",
+  async (t) => {
+    const twins = [
+      "Content_Length",
+      "Transfer_Encoding",
+      "TRANSFER_encoding",
+      "X_Forwarded_For",
+      "X-Forwarded_Anything",
+    ];
+    for (const twin of [
+      ...twins,
+      "X_HTTP_Method_Override",
+      "Transfer!Encoding",
+      "Content.Length",
+      "Transfer---Encoding",
+      "Transfer___Encoding",
+      "_Content_Length",
+      "Content~Type-",
+      "Host_",
+      "X.HTTP.Method.Override",
+      "x!forwarded!for",
+      "X-HTTP_Method",
+      "X_Method-Override",
+      "X_Real_IP",
+      "Content_Type",
+    ]) {
+      t.equal(withFields(twin, "x"), "request-ambiguous", twin);
+    }
+    for (const fine of ["Idempotency_Key", "My_Header", "_", "X_Forwarded", "X.Y"])
+      t.equal(withFields(fine, "x"), "head", fine);
+  },
+);
 
 t.test("a protected route refuses what hides or doubles the fields it reads", async (t) => {
   const route = guarded(
@@ -418,7 +480,14 @@ t.test("a protected route refuses what hides or doubles the fields it reads", as
       `second line, ${name}`,
     );
   }
-  for (const name of ["Idempotency_Key", "idempotency_key", "X_Tenant-Id", "X_CURRENCY"]) {
+  for (const name of [
+    "Idempotency_Key",
+    "idempotency_key",
+    "Idempotency.Key",
+    "idempotency--key",
+    "X_Tenant-Id",
+    "X+CURRENCY",
+  ]) {
     t.equal(codeFor(name, "x"), "request-ambiguous", name);
   }
   for (const fields of [[], ["Connection", "keep-alive, X-Foo"], ["My_Header", "x"], ["Idempotency-Key", "a"]]) {
