@@ -228,7 +228,7 @@ export interface Policy {
   readonly maxWaiters: number;
   readonly leaseMs: number;
   readonly retentionMs: number;
-  readonly outcomes: { readonly release: ReadonlySet<number>; readonly unknown: ReadonlySet<number> };
+  readonly outcomes: Outcomes;
   readonly inDoubt: "hold" | "retry" | "probe";
   readonly probe: Probe | null;
   readonly storeUnavailable: "reject" | "bypass";
@@ -238,6 +238,29 @@ export interface Policy {
   readonly replayHeader: string;
   readonly mode: "enforce" | "observe";
 }
+
+/** What an answer of the upstream says. What neither a rule nor a set names is final. */
+export interface Outcomes {
+  /** The first that fits decides, before the sets do. */
+  readonly when: readonly OutcomeRule[];
+  readonly release: ReadonlySet<number>;
+  readonly unknown: ReadonlySet<number>;
+}
+
+/** All that it names must fit. */
+export interface OutcomeRule {
+  /** `null`: any. */
+  readonly status: ReadonlySet<number> | null;
+  /** A field of the header or the trailers, in lower case, or a place in a JSON body; `null`: the status alone. */
+  readonly at: { readonly header: string } | { readonly body: readonly string[] } | null;
+  /** What is there must be this text; `null`: anything. */
+  readonly equals: string | null;
+  /** `false`: nothing may be there. */
+  readonly isPresent: boolean;
+  readonly verdict: AnswerVerdict;
+}
+
+export type AnswerVerdict = "release" | "unknown" | "final";
 
 /** How the upstream is asked whether a request in doubt has happened. */
 export interface Probe {

@@ -19,7 +19,7 @@ export const samplePolicy: Policy = {
   maxWaiters: 1000,
   leaseMs: 15_000,
   retentionMs: 86_400_000,
-  outcomes: { release: new Set([401, 503]), unknown: new Set([502, 504]) },
+  outcomes: { when: [], release: new Set([401, 503]), unknown: new Set([502, 504]) },
   inDoubt: "hold",
   probe: null,
   storeUnavailable: "reject",

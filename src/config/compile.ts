@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import type { Policy, Probe, Route, ScopeSource, Source } from "../model.js";
+import { compileOutcomes } from "./compile-outcomes.js";
 import type { Config, StoreConfig } from "./config.js";
 import { valid } from "./parsed.js";
 import type { RouteSettings, Settings } from "./schema.js";
@@ -104,7 +105,7 @@ function compilePolicy(route: string, settings: NonNullable<RouteSettings["idemp
     maxWaiters: settings.maxWaiters,
     leaseMs: settings.lease,
     retentionMs: settings.retention,
-    outcomes: { release: new Set(outcomes.release), unknown: new Set(outcomes.unknown) },
+    outcomes: compileOutcomes(outcomes),
     inDoubt: settings.inDoubt,
     probe: settings.inDoubt === "probe" && settings.probe ? compileProbe(settings.probe) : null,
     storeUnavailable: settings.storeUnavailable,

@@ -6,6 +6,8 @@ import { nearest } from "./nearest.js";
 export interface TextForm {
   /** For the JSON Schema: never stricter than `problem`. */
   readonly pattern?: string;
+  /** What a message calls it, where it stands beside other kinds of values. */
+  readonly noun?: string;
   /** What is wrong with it, as the end of "PATH: …". */
   problem(value: string): string | undefined;
 }

@@ -157,6 +157,7 @@ function readEither(shape: EitherShape, tree: Tree, path: string, reading: Readi
 function nameOf(shape: Shape): string {
   if (shape.kind === "integer") return `a whole number from ${shape.min} to ${shape.max}`;
   if (shape.kind === "choice") return shape.values.join(" or ");
+  if (shape.kind === "text" && shape.form?.noun !== undefined) return shape.form.noun;
   return { flag: "true or false", list: "a list", text: "text" }[shape.kind as string] ?? `a ${shape.kind}`;
 }
 

@@ -80,7 +80,7 @@ function typeOf(shape: Shape): string {
     case "either":
       return shape.of.map(typeOf).join(", or ");
     case "text":
-      return shape.secret ? "text, secret" : "text";
+      return shape.form?.noun ?? (shape.secret ? "text, secret" : "text");
     default:
       return "settings";
   }

@@ -1,5 +1,6 @@
 import { headerName, method, regularExpression } from "./form.js";
 import { probeUrl } from "./probe-url.js";
+import { outcomes } from "./schema-outcomes.js";
 import { choice, duration, either, flag, group, integer, list, size, text } from "./setting.js";
 import { jsonPointer, keySource, scopeSource } from "./source.js";
 
@@ -64,18 +65,6 @@ const fingerprint = group(
       description: "Request headers that must be equal as well.",
     }),
     query: flag({ default: true, description: "The query must be equal as well." }),
-  },
-);
-
-const outcomes = group(
-  { description: "What a status of the upstream says. Everything not listed here is final: stored, and replayed." },
-  {
-    release: list({
-      default: [401, 403, 407, 408, 425, 429, 503],
-      item: status,
-      description: "Not done: the next retry runs again.",
-    }),
-    unknown: list({ default: [502, 504], item: status, description: "Perhaps done: the record is in doubt." }),
   },
 );
 

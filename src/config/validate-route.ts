@@ -6,11 +6,12 @@ import { pathPlaceholders } from "./probe-url.js";
 import { writtenAt } from "./routes.js";
 import type { RouteSettings } from "./schema.js";
 import { parseScopeSource, parseSource } from "./source.js";
+import { checkOutcomes } from "./validate-outcomes.js";
 
 type Policy = NonNullable<RouteSettings["idempotency"]>;
 
 /** What a route's checks need: the settings, and a way to tell what is wrong with one of them, or to leave it alone. */
-interface Subject {
+export interface Subject {
   readonly route: RouteSettings;
   readonly policy: Policy;
   /** Where the setting is written, in the route or in `defaults`. */
@@ -148,25 +149,6 @@ function checkFingerprint({ policy, isSound, refuse }: Subject): void {
   const { body, ignore } = policy.fingerprint;
   if (ignore.length === 0 || body === "json" || !isSound("idempotency.fingerprint.body")) return;
   refuse("idempotency.fingerprint.ignore", `works with body: json only, and body is ${body}`);
-}
-
-function checkOutcomes({ policy, at, isSound, refuse }: Subject, findings: Findings): void {
-  const [release, unknown] = ["idempotency.outcomes.release", "idempotency.outcomes.unknown"] as const;
-  const isWritten = (setting: string) => findings.isWritten(at(setting));
-  // Whoever set one list alone may not know what the other holds by default.
-  const [told, other] = isWritten(unknown) ? [unknown, release] : [release, unknown];
-  const [mine, theirs] =
-    told === unknown
-      ? [policy.outcomes.unknown, policy.outcomes.release]
-      : [policy.outcomes.release, policy.outcomes.unknown];
-  for (const [index, status] of mine.entries()) {
-    if (!isSound(`${told}[${index}]`) || !theirs.includes(status)) continue;
-    const name = other.slice("idempotency.".length);
-    refuse(
-      `${told}[${index}]`,
-      `${status} is in ${name} as well${isWritten(other) ? "" : `, by default: set ${name} too`}`,
-    );
-  }
 }
 
 function checkProbe(subject: Subject): void {

@@ -73,7 +73,7 @@ export class Executions {
     const kept = this.#keeper.keep(lease, leaseMs, retentionMs, won.askedAtMs, () => this.hub.emit("leaseLost", about));
     this.#running.set(kept, attempt);
     try {
-      return await (mustProbe ? this.#probe(attempt, work, won, kept) : this.#send(attempt, work, won, kept));
+      return await (mustProbe ? this.#probe(attempt, work, won, kept) : this.#send(attempt, work, won, kept, false));
     } finally {
       this.#keeper.drop(kept);
       this.#running.delete(kept);
@@ -81,18 +81,20 @@ export class Executions {
     }
   }
 
-  async #send(attempt: Attempt, work: Work, { lease, taken }: Won, kept: Kept): Promise<Ended> {
+  /** `isDenied`: the upstream has said that what was in doubt was not done. */
+  async #send(attempt: Attempt, work: Work, { lease, taken }: Won, kept: Kept, isDenied: boolean): Promise<Ended> {
     const isOurs = attempt.policy.mode === "observe" ? always : () => this.#keeper.isSurelyHeld(kept);
     const outcome = await work.run(isOurs);
     this.#keeper.drop(kept);
-    const landing = await this.#settler.settle(attempt, lease, kept, outcome, taken);
+    const doubt = isDenied && outcome.kind !== "unsent" ? null : taken;
+    const landing = await this.#settler.settle(attempt, lease, kept, outcome, doubt);
     return { outcome, landing };
   }
 
   /** Only an upstream that says that nothing was done is sent the request. */
   async #probe(attempt: Attempt, work: Work, won: Won, kept: Kept): Promise<Ended> {
     const answer = await work.probe();
-    if (answer.kind === "notDone") return this.#send(attempt, work, won, kept);
+    if (answer.kind === "notDone") return this.#send(attempt, work, won, kept, true);
     this.#keeper.drop(kept);
     const landing = await this.#settler.settleProbed(attempt, won.lease, kept, answer, won.taken);
     return { outcome: undefined, landing };

@@ -30,19 +30,21 @@ export class Settler {
     private readonly withdraw: (lease: Lease) => void,
   ) {}
 
-  /** Returns how the flight lands for all but the first client, who is given the outcome itself. */
-  settle(attempt: Attempt, lease: Lease, kept: Kept, outcome: Outcome, taken: DoubtCause | null): Promise<Landing> {
+  /**
+   * Returns how the flight lands for all but the first client, who is given the outcome itself. `doubt`: as `settlement`
+   * has it.
+   */
+  settle(attempt: Attempt, lease: Lease, kept: Kept, outcome: Outcome, doubt: DoubtCause | null): Promise<Landing> {
     const { policy } = attempt;
-    const verdict = settlement(outcome, policy);
+    const verdict = settlement(outcome, policy, doubt);
     const landing = landingOf(outcome, attempt, verdict.kind === "complete" ? null : verdict.problem);
-    if (verdict.kind === "release") {
+    if (verdict.kind === "release" || verdict.kind === "withdraw") {
       const told = landing ?? problemLanding(inProgress, attempt);
-      const isUnsent = outcome.kind === "unsent";
-      // Nothing was sent this time, so what was unknown before is unknown still.
-      const isDoubtLeft = isUnsent && taken !== null;
       const ending = () =>
-        isDoubtLeft ? this.store.withdraw(lease) : this.store.release(lease, { landing: told, landingMs });
-      return this.#end(attempt, kept, told, ending, isUnsent);
+        verdict.kind === "withdraw"
+          ? this.store.withdraw(lease)
+          : this.store.release(lease, { landing: told, landingMs });
+      return this.#end(attempt, kept, told, ending, outcome.kind === "unsent");
     }
     if (verdict.kind === "strand") {
       const told = landing ?? problemLanding(outcomeUnknown, attempt);

@@ -1,5 +1,7 @@
-import type { DoubtCause, Outcome, Policy, ProblemNote } from "../model.js";
+import type { AnswerVerdict, DoubtCause, Outcome, Outcomes, Policy, ProblemNote } from "../model.js";
 import { inProgress } from "./judge.js";
+import { type ReadableAnswer, ruleVerdict } from "./outcome-rules.js";
+import { mayDescribeItself, selfDescription } from "./self-description.js";
 
 /** What becomes of the record, by phase first and by status second. */
 export type Settlement =
@@ -7,25 +9,58 @@ export type Settlement =
   | { readonly kind: "complete" }
   /** Not done: the next request with the key runs. */
   | { readonly kind: "release"; readonly problem: ProblemNote | null }
+  /** Nothing was sent this time, and what was unknown before is unknown still: the doubt is put back. */
+  | { readonly kind: "withdraw"; readonly problem: ProblemNote }
   /** Perhaps done. */
   | { readonly kind: "strand"; readonly cause: DoubtCause; readonly problem: ProblemNote | null };
 
-/** `problem` is what the clients get where there is no answer of the upstream to give them. */
-export function settlement(outcome: Outcome, policy: Policy): Settlement {
+/**
+ * `problem` is what the clients get where there is no answer of the upstream to give them. `doubt` is why the record was
+ * in doubt when this execution took it over, and `null` where it was not, or where the upstream has said since that
+ * nothing was done: a second attempt that was refused says nothing of the first one.
+ */
+export function settlement(outcome: Outcome, policy: Policy, doubt: DoubtCause | null): Settlement {
   switch (outcome.kind) {
     case "answered":
     case "streamed": {
-      const { status } = outcome.response;
-      if (policy.outcomes.release.has(status)) return { kind: "release", problem: null };
-      if (policy.outcomes.unknown.has(status)) return { kind: "strand", cause: "status", problem: null };
+      const verdict = verdictOn(outcome, policy.outcomes);
+      if (doubt !== null) {
+        const { status } = outcome.response;
+        const isSettled = verdict === "final" && status >= 200 && status < 400;
+        return isSettled ? { kind: "complete" } : { kind: "strand", cause: doubt, problem: null };
+      }
+      if (verdict === "release") return { kind: "release", problem: null };
+      if (verdict === "unknown") return { kind: "strand", cause: "status", problem: null };
       return { kind: "complete" };
     }
     // Refused before a byte was sent, so a retry is safe. Anything later is unanswered.
-    case "unsent":
-      return { kind: "release", problem: upstreamProblem(outcome) };
+    case "unsent": {
+      const problem = upstreamProblem(outcome);
+      return { kind: doubt === null ? "release" : "withdraw", problem };
+    }
     case "unanswered":
-      return { kind: "strand", cause: outcome.cause, problem: upstreamProblem(outcome) };
+      return { kind: "strand", cause: doubt ?? outcome.cause, problem: upstreamProblem(outcome) };
   }
+}
+
+/** The operator's rules go first, then what the answer says of itself, then its status. */
+function verdictOn(
+  outcome: Extract<Outcome, { kind: "answered" | "streamed" }>,
+  { when, release, unknown }: Outcomes,
+): AnswerVerdict {
+  const { status } = outcome.response;
+  if (when.length > 0 || mayDescribeItself(status)) {
+    const answer = readable(outcome);
+    const said = ruleVerdict(answer, when) ?? (mayDescribeItself(status) ? selfDescription(answer) : undefined);
+    if (said !== undefined) return said;
+  }
+  if (release.has(status)) return "release";
+  return unknown.has(status) ? "unknown" : "final";
+}
+
+function readable(outcome: Extract<Outcome, { kind: "answered" | "streamed" }>): ReadableAnswer {
+  const { status, headers, trailers = [] } = outcome.response;
+  return { status, headers, trailers, body: outcome.kind === "answered" ? outcome.response.body : undefined };
 }
 
 /** The gateway's own answer where the upstream gave none. Of the error only its code is told: addresses stay inside. */

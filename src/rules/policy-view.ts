@@ -1,4 +1,4 @@
-import type { Policy, Route, ScopeSource, Source } from "../model.js";
+import type { OutcomeRule, Policy, Route, ScopeSource, Source } from "../model.js";
 
 /**
  * A route's policy in words a client or an operator may read: what `/.well-known/idempotency` publishes and the admin
@@ -32,13 +32,38 @@ export function policyView(policy: Policy) {
     concurrency: policy.concurrency,
     waitTimeout: isoDuration(policy.waitTimeoutMs),
     retention: isoDuration(policy.retentionMs),
-    outcomes: { release: [...outcomes.release], unknown: [...outcomes.unknown] },
+    outcomes: {
+      when: outcomes.when.map(ruleView),
+      release: statusTexts(outcomes.release),
+      unknown: statusTexts(outcomes.unknown),
+    },
     inDoubt: policy.inDoubt,
     storeUnavailable: policy.storeUnavailable,
     maxStoredBytes: policy.maxStoredBytes,
     replayHeader: policy.replayHeader,
     mode: policy.mode,
   };
+}
+
+/** A rule as it is written in the configuration file. */
+function ruleView({ status, at, equals, isPresent, verdict }: OutcomeRule) {
+  return {
+    ...(status === null ? {} : { status: statusTexts(status)[0] }),
+    ...(at === null ? {} : "header" in at ? { header: at.header } : { body: pointerText(at.body) }),
+    ...(equals === null ? {} : { equals }),
+    ...(isPresent ? {} : { present: false }),
+    as: verdict,
+  };
+}
+
+/** Numbers, and `5xx` for a class that is there whole. */
+function statusTexts(statuses: ReadonlySet<number>): (number | string)[] {
+  const classes = [1, 2, 3, 4, 5].filter((first) => {
+    for (let status = first * 100; status < first * 100 + 100; status++) if (!statuses.has(status)) return false;
+    return true;
+  });
+  const single = [...statuses].filter((status) => !classes.includes(Math.floor(status / 100)));
+  return [...single, ...classes.map((first) => `${first}xx`)];
 }
 
 /** As it is written in the configuration file: `header:Idempotency-Key`, `body:/order/id`. */

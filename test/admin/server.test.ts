@@ -59,7 +59,7 @@ t.test("the routes in force are shown with their upstreams, without a secret, an
       scope: ["header:authorization?"],
       retention: "1d",
       lease: "15s",
-      outcomes: { release: [401, 503], unknown: [502, 504] },
+      outcomes: { when: [], release: [401, 503], unknown: [502, 504] },
       inDoubt: "probe",
       probe: { method: "GET", done: [200], notDone: [404] },
     },

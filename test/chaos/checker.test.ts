@@ -52,7 +52,7 @@ const ended = (state: EndState, dispatches: number, retry: AnswerSeen, more: Par
 });
 
 const cutOff = dispatched(1, { behaviour: "reset", answeredAtMs: null });
-const notNow = dispatched(1, { behaviour: "release", status: 503 });
+const notNow = dispatched(1, { behaviour: "release", status: 429 });
 
 const good: History = {
   key: "k",
@@ -106,7 +106,7 @@ const sound: Record<string, History> = {
   "cut off, held in doubt, resolved": doubted,
   "released, then run": {
     ...good,
-    requests: [asked(answered(1, { status: 503 })), asked(answered(2), { atMs: 190, endedAtMs: 260 })],
+    requests: [asked(answered(1, { status: 429 })), asked(answered(2), { atMs: 190, endedAtMs: 260 })],
     dispatches: [notNow, dispatched(2)],
     ending: ended("completed", 2, replayed(2)),
   },

@@ -90,5 +90,9 @@ export interface Ending {
 }
 
 /** As the routes of the rig have it. */
-export const releaseStatuses: ReadonlySet<number> = new Set([401, 403, 407, 408, 425, 429, 503]);
-export const unknownStatuses: ReadonlySet<number> = new Set([502, 504]);
+export const releaseStatuses: ReadonlySet<number> = new Set([
+  307, 308, 401, 403, 407, 408, 421, 425, 429, 521, 523, 525, 526, 530,
+]);
+export const unknownStatuses: ReadonlySet<number> = new Set([
+  460, 499, 502, 503, 504, 520, 522, 524, 527, 561, 598, 599,
+]);

@@ -72,8 +72,8 @@ const firstBehaviours: Readonly<Record<BehaviourKind, number>> = {
 
 const statuses: Readonly<Partial<Record<BehaviourKind, readonly number[]>>> = {
   error: [400, 409, 500],
-  release: [429, 503],
-  unknown: [502, 504],
+  release: [307, 408, 429, 521],
+  unknown: [502, 503, 504, 524],
 };
 
 export const calm: DispatchPlan = { behaviour: "ok", status: 201, delayMs: 0, padding: 10, kill: "no" };

@@ -70,7 +70,11 @@ t.test("what is not written has its default, compiled and frozen", (t) => {
         maxWaiters: 1000,
         leaseMs: 15_000,
         retentionMs: 86_400_000,
-        outcomes: { release: new Set([401, 403, 407, 408, 425, 429, 503]), unknown: new Set([502, 504]) },
+        outcomes: {
+          when: [],
+          release: new Set([307, 308, 401, 403, 407, 408, 421, 425, 429, 521, 523, 525, 526, 530]),
+          unknown: new Set([460, 499, 502, 503, 504, 520, 522, 524, 527, 561, 598, 599]),
+        },
         inDoubt: "hold",
         probe: null,
         storeUnavailable: "reject",
@@ -139,6 +143,68 @@ routes:
     maxStoredBytes: 0,
     omitHeaders: new Set(["set-cookie"]),
   });
+  t.end();
+});
+
+t.test("a list of outcomes that is written goes before the other's default, and a status before a class", (t) => {
+  const outcomesOf = (written: string) => {
+    const route = `{ name: a, match: { path: /a }, upstream: { url: http://a }, idempotency: { outcomes: { ${written} } } }`;
+    return configOf(t, `routes: [${route}]`).routes[0]!.policy!.outcomes;
+  };
+  const usual = outcomesOf("");
+  t.ok(usual.unknown.has(503) && usual.release.has(408));
+  const released = outcomesOf("release: [503, 504]");
+  t.same(released.release, new Set([503, 504]));
+  t.same(released.unknown, new Set([...usual.unknown].filter((status) => status !== 503 && status !== 504)));
+  const doubted = outcomesOf("unknown: [5xx]");
+  t.same(doubted.unknown, new Set(Array.from({ length: 100 }, (_, index) => 500 + index)));
+  t.same(doubted.release, new Set([...usual.release].filter((status) => status < 500)));
+  const freed = outcomesOf("release: [4XX, 5xx]");
+  t.ok(freed.release.has(503) && freed.release.has(499) && freed.release.has(400));
+  t.same(freed.unknown, new Set());
+  const both = outcomesOf("release: [4xx, 502], unknown: [5xx, 404]");
+  t.ok(both.release.has(502) && !both.unknown.has(502) && both.unknown.has(404) && !both.release.has(404));
+  t.ok(both.unknown.has(500) && both.release.has(400));
+  t.end();
+});
+
+t.test("a status that proxies make after the request was sent is released with a warning only", (t) => {
+  const warningsOf = (written: string) => {
+    const route = `{ name: a, match: { path: /a }, upstream: { url: http://a }, idempotency: { outcomes: { ${written} } } }`;
+    const loaded = load(t, `routes: [${route}]`);
+    return loaded.kind === "ok" ? loaded.warnings.map(({ message }) => message) : ["bad"];
+  };
+  t.same(warningsOf(""), []);
+  t.same(warningsOf("release: [429]"), []);
+  t.match(warningsOf("release: [503]"), [/takes 503 for "not done"/]);
+  t.match(warningsOf("release: [5xx]"), [/takes 502, 503, 504 for "not done"/]);
+  t.end();
+});
+
+t.test("a rule of outcomes is compiled as it is written", (t) => {
+  const { routes } = configOf(
+    t,
+    `
+routes:
+  - name: a
+    match: { path: /a }
+    upstream: { url: http://a }
+    idempotency:
+      outcomes:
+        when:
+          - { status: 503, header: Retry-After, as: release }
+          - { status: 2xx, body: /errors/0/code, equals: 7, as: unknown }
+          - { header: X-Final, equals: true, as: final }
+          - { header: X-Seen, present: false, as: unknown }
+`,
+  );
+  t.match(routes[0]?.policy?.outcomes.when, [
+    { status: new Set([503]), at: { header: "retry-after" }, equals: null, isPresent: true, verdict: "release" },
+    { at: { body: ["errors", "0", "code"] }, equals: "7", verdict: "unknown" },
+    { status: null, at: { header: "x-final" }, equals: "true", verdict: "final" },
+    { at: { header: "x-seen" }, equals: null, isPresent: false },
+  ]);
+  t.equal(routes[0]?.policy?.outcomes.when[1]?.status?.size, 100);
   t.end();
 });
 

@@ -183,12 +183,16 @@ const inRoute: Record<string, string> = {
     '5:56 routes[0].idempotency.fingerprint.ignore[0]: "a" is not a JSON pointer; did you mean /a?',
   "idempotency: { fingerprint: { body: json, ignore: [/a~2] } }":
     "5:56 routes[0].idempotency.fingerprint.ignore[0]: in a JSON pointer ~ is written ~0 and / is written ~1",
-  "idempotency: { outcomes: { unknown: [502, 503] } }":
-    "5:47 routes[0].idempotency.outcomes.unknown[1]: 503 is in outcomes.release as well, by default: set outcomes.release too",
-  "idempotency: { outcomes: { release: [503, 504] } }":
-    "5:47 routes[0].idempotency.outcomes.release[1]: 504 is in outcomes.unknown as well, by default: set outcomes.unknown too",
+  "idempotency: { outcomes: { release: [500, 5xx], unknown: [4xx, 500, 5XX] } }":
+    "5:68 routes[0].idempotency.outcomes.unknown[1]: 500 is in outcomes.release as well|5:73 routes[0].idempotency.outcomes.unknown[2]: 5XX is in outcomes.release as well",
+  "idempotency: { outcomes: { unknown: [9xx, 5xy, '502'] } }":
+    '5:42 routes[0].idempotency.outcomes.unknown[0]: expected a whole number from 100 to 599 or a class such as 5xx, got "9xx"|5:47 routes[0].idempotency.outcomes.unknown[1]: expected a whole number from 100 to 599 or a class such as 5xx, got "5xy"|5:52 routes[0].idempotency.outcomes.unknown[2]: expected a whole number from 100 to 599 or a class such as 5xx, got "502"',
+  "idempotency: { outcomes: { when: [{ as: release }, { status: 503, equals: x, as: final }, { status: 700, as: unknown }, { status: 503 }] } }":
+    "5:39 routes[0].idempotency.outcomes.when[0]: fits every answer: name a status, a header or a body pointer|5:79 routes[0].idempotency.outcomes.when[1].equals: needs a header or a body pointer to compare|5:105 routes[0].idempotency.outcomes.when[2].status: expected a whole number from 100 to 599 or a class such as 5xx, got 700|5:125 routes[0].idempotency.outcomes.when[3].as: is required",
+  "idempotency: { outcomes: { when: [{ header: a, body: /b, as: release }, { body: b, as: release }, { header: a, equals: x, present: false, as: done }] } }":
+    '5:58 routes[0].idempotency.outcomes.when[0].body: and header are two rules: name one of them|5:85 routes[0].idempotency.outcomes.when[1].body: "b" is not a JSON pointer; did you mean /b?|5:147 routes[0].idempotency.outcomes.when[2].as: expected release, unknown or final, got "done"',
   "idempotency: { outcomes: { release: [500, 600, 500], unknown: [500] } }":
-    "5:47 routes[0].idempotency.outcomes.release[1]: expected a whole number from 100 to 599, got 600|5:52 routes[0].idempotency.outcomes.release[2]: is listed twice|5:68 routes[0].idempotency.outcomes.unknown[0]: 500 is in outcomes.release as well",
+    "5:47 routes[0].idempotency.outcomes.release[1]: expected a whole number from 100 to 599 or a class such as 5xx, got 600|5:52 routes[0].idempotency.outcomes.release[2]: is listed twice|5:68 routes[0].idempotency.outcomes.unknown[0]: 500 is in outcomes.release as well",
   "idempotency: { inDoubt: probe }":
     "5:29 routes[0].idempotency.inDoubt: probe needs to know whom to ask: set idempotency.probe.url",
   "idempotency: { probe: { url: 'http://h/' } }":

@@ -31,7 +31,7 @@ const gateway = await Gateway.start(t, {
 const at = (path: string) => gateway.url + path;
 
 t.test("an answer that means not done frees the key, and those who waited share it", async (t) => {
-  for (const status of [401, 403, 407, 408, 425, 429, 503]) {
+  for (const status of [307, 308, 401, 403, 407, 408, 421, 425, 429, 521, 523, 525, 526, 530]) {
     const gate = new Gate();
     const before = upstream.count("/plain");
     upstream.on("/plain", gate.before(answer(status, "not now", { "retry-after": "7" })));
@@ -47,7 +47,7 @@ t.test("an answer that means not done frees the key, and those who waited share 
 });
 
 t.test("every other answer is final, errors too", async (t) => {
-  for (const status of [200, 204, 301, 400, 404, 409, 422, 500, 501, 599]) {
+  for (const status of [200, 204, 301, 303, 400, 404, 409, 422, 500, 501, 505, 597]) {
     const before = upstream.count("/plain");
     upstream.on("/plain", ({ response }) => response.writeHead(status).end());
     t.match(await post(at("/plain"), { key: `final-${status}` }), { status, isReplayed: false });
@@ -56,22 +56,25 @@ t.test("every other answer is final, errors too", async (t) => {
   }
 });
 
-t.test("an upstream that answers 502 or 504 perhaps did it: in doubt, and its answer is passed on", async (t) => {
-  for (const status of [502, 504]) {
-    const gate = new Gate();
-    const before = upstream.count("/plain");
-    upstream.on("/plain", gate.before(answer(status, "behind me")));
-    const both = [1, 2].map(() => post(at("/plain"), { key: `perhaps-${status}` }));
-    await gateway.waiters(1);
-    gate.open();
-    for (const reply of await Promise.all(both)) t.match(reply, { status, text: "behind me" });
-    const later = await post(at("/plain"), { key: `perhaps-${status}` });
-    t.match(later, { status: 409, code: "outcome-unknown" });
-    t.equal(headerOf(later, "retry-after"), undefined);
-    t.match(await gateway.records(`perhaps-${status}`), [{ state: "in_doubt", cause: "status" }]);
-    t.equal(upstream.count("/plain"), before + 1);
-  }
-});
+t.test(
+  "an upstream that answers a status of a proxy on the way perhaps did it: in doubt, and its answer is passed on",
+  async (t) => {
+    for (const status of [460, 499, 502, 503, 504, 520, 522, 524, 527, 561, 598, 599]) {
+      const gate = new Gate();
+      const before = upstream.count("/plain");
+      upstream.on("/plain", gate.before(answer(status, "behind me")));
+      const both = [1, 2].map(() => post(at("/plain"), { key: `perhaps-${status}` }));
+      await gateway.waiters(1);
+      gate.open();
+      for (const reply of await Promise.all(both)) t.match(reply, { status, text: "behind me" });
+      const later = await post(at("/plain"), { key: `perhaps-${status}` });
+      t.match(later, { status: 409, code: "outcome-unknown" });
+      t.equal(headerOf(later, "retry-after"), undefined);
+      t.match(await gateway.records(`perhaps-${status}`), [{ state: "in_doubt", cause: "status" }]);
+      t.equal(upstream.count("/plain"), before + 1);
+    }
+  },
+);
 
 t.test("a connection that breaks after the request was sent leaves it in doubt", async (t) => {
   const cuts = {

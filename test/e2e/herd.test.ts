@@ -97,11 +97,11 @@ t.test(
   async (t) => {
     const gate = new Gate();
     const before = upstream.count("/herd");
-    upstream.on("/herd", gate.before(answer(503, "not now")));
+    upstream.on("/herd", gate.before(answer(429, "not now")));
     const waiting = herd("released", 60);
     await a.until("all wait but the first", async () => (await waiters()) === 59);
     gate.open();
-    t.same([...new Set((await waiting).all.map(({ status, text }) => `${status} ${text}`))], ["503 not now"]);
+    t.same([...new Set((await waiting).all.map(({ status, text }) => `${status} ${text}`))], ["429 not now"]);
     t.equal(upstream.count("/herd"), before + 1);
     upstream.on("/herd", ({ response, nth }) => response.writeHead(201).end(`execution ${nth}`));
     const { all } = await herd("released", 60);

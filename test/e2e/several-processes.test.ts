@@ -76,13 +76,13 @@ async function sharingSuite(t: Test, store: object): Promise<void> {
     const key = newKey();
     const gate = new Gate();
     const before = upstream.count("/patient");
-    upstream.on("/patient", gate.before(answer(503, "not now")));
+    upstream.on("/patient", gate.before(answer(429, "not now")));
     const first = post(`${a.url}/patient`, { key });
     await upstream.arrived("/patient", before + 1);
     const waiting = post(`${b.url}/patient`, { key });
     await b.waiters(1);
     gate.open();
-    for (const reply of [await first, await waiting]) t.match(reply, { status: 503, text: "not now" });
+    for (const reply of [await first, await waiting]) t.match(reply, { status: 429, text: "not now" });
     upstream.on("/patient", answer(201, "now"));
     t.match(await post(`${b.url}/patient`, { key }), { status: 201, text: "now", isReplayed: false });
     t.equal(upstream.count("/patient"), before + 2);

@@ -197,18 +197,17 @@ async function settling(world: World, scenario: Scenario, at: number, gateway: G
 async function writeEnd(world: World, scenario: Scenario, at: number, gateway: Gateway): Promise<Step> {
   const { outcome, dispatch, taken, requests, isUnlocked } = gateway;
   const result = outcomeOf(outcome, dispatch);
-  const settlement = scenario.guards.settle(result, policyOf(scenario));
+  const settlement = scenario.guards.settle(result, policyOf(scenario), taken);
   const own = gateway.token;
   const token = (verb: "complete" | "release" | "strand" | "withdraw") => tokenFor(world, scenario, verb, own);
-  if (settlement.kind === "release") {
+  if (settlement.kind === "release" || settlement.kind === "withdraw") {
     // The lock first: whoever comes next is stopped by the record until it says so.
     if (scenario.hasLocks && !isUnlocked) {
       return ["gives back its lock", unlock(withGateway(world, at, { isUnlocked: true }), own)];
     }
-    const isDoubtLeft = outcome === "unsent" && taken !== null;
     const landing = landingOf(result);
     const [asked, answer] = await ask(world, (store) =>
-      isDoubtLeft
+      settlement.kind === "withdraw"
         ? store.withdraw(leaseOf(token("withdraw")))
         : store.release(leaseOf(token("release")), { landing, landingMs: 30_000 }),
     );

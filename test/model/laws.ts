@@ -36,10 +36,10 @@ export function mayTell(world: World, scenario: Scenario, number: number, varian
   return undefined;
 }
 
-/** Where a lease that ran out may be taken over, the successor decides; everywhere else nothing sent is ever free. */
+/** Nothing that was sent is ever free, also where a doubt may be taken over: the second attempt says nothing of the first. */
 function doubtIsFree(world: World, scenario: Scenario): string | undefined {
   const { record, dispatches, isDecided } = world;
-  if (scenario.inDoubt === "retry" || isDecided || hasForgotten(world, scenario)) return undefined;
+  if (isDecided || hasForgotten(world, scenario)) return undefined;
   if (record !== undefined && record.state !== "free") return undefined;
   const at = dispatches.findIndex(isPerhapsDone);
   return at < 0 ? undefined : `dispatch ${at + 1} may have been carried out, and its key is free`;

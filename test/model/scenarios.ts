@@ -168,9 +168,14 @@ export const mutated: Readonly<Record<string, Flawed>> = {
   "a request that was not answered is released": doubles({
     guards: {
       ...all,
-      settle: (outcome, policy) =>
-        outcome.kind === "unanswered" ? { kind: "release", problem: null } : settlement(outcome, policy),
+      settle: (outcome, policy, doubt) =>
+        outcome.kind === "unanswered" ? { kind: "release", problem: null } : settlement(outcome, policy, doubt),
     },
+  }),
+  "what the second attempt is told settles the first": breaks({
+    inDoubt: "retry",
+    guards: { ...all, settle: (outcome, policy) => settlement(outcome, policy, null) },
+    budget: { ticks: 2 },
   }),
   "a client is answered before its answer is stored": breaks({
     guards: { ...all, isStoredFirst: false },

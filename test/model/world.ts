@@ -104,7 +104,7 @@ export interface Scenario {
 
 /** What keeps a request from being run twice. The model has to notice when one of them is taken away. */
 export interface Guards {
-  readonly settle: (outcome: Outcome, policy: Policy) => Settlement;
+  readonly settle: (outcome: Outcome, policy: Policy, doubt: DoubtCause | null) => Settlement;
   /** Verbs that compare the owner's token. */
   readonly compareToken: ReadonlySet<"complete" | "release" | "strand" | "withdraw">;
   readonly isExpiryDoubt: boolean;

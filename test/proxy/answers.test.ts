@@ -335,7 +335,7 @@ t.test("too large to keep: the first client gets every octet, everybody else is 
 t.test("too large to keep, but not done: the key is free; perhaps done: it is in doubt", async (t) => {
   const large = Buffer.alloc(5000, "x");
   for (const { status, later } of [
-    { status: 503, later: { status: 201, isReplayed: false } },
+    { status: 429, later: { status: 201, isReplayed: false } },
     { status: 502, later: { status: 409, code: "outcome-unknown" } },
   ]) {
     const gate = new Gate();
@@ -348,7 +348,7 @@ t.test("too large to keep, but not done: the key is free; perhaps done: it is in
     await gateway.waiting(1);
     gate.open();
     t.match(await first, { status, text: large.toString() });
-    t.match(await waits, { status: 409, code: status === 503 ? "in-progress" : "outcome-unknown" });
+    t.match(await waits, { status: 409, code: status === 429 ? "in-progress" : "outcome-unknown" });
     upstream.on("/small", answer(201));
     t.match(await post(`${url}/small`, { key }), later);
   }

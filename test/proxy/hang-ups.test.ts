@@ -134,7 +134,7 @@ t.test("one who waits leaves: the others still get the answer", async (t) => {
 t.test("who waits for another process leaves: it stops asking, and nothing runs twice", async (t) => {
   const other = await SampleGateway.start(t, { routes: [guarded("/pay", upstream.url)] }, gateway);
   const gate = new Gate();
-  upstream.on("/pay", gate.before(answer(503, "not now")));
+  upstream.on("/pay", gate.before(answer(429, "not now")));
   const before = upstream.count("/pay");
   const first = post(`${url}/pay`, { key: "elsewhere" });
   await upstream.arrived("/pay", before + 1);
@@ -143,7 +143,7 @@ t.test("who waits for another process leaves: it stops asking, and nothing runs 
   for (const one of waits) one.hangUp();
   await other.waiting(0);
   gate.open();
-  t.match(await first, { status: 503 });
+  t.match(await first, { status: 429 });
   await other.quiet();
   t.equal(upstream.count("/pay"), before + 1, "the key is free, and nobody who has left takes it");
   t.same(other.seen("flightBegun"), []);

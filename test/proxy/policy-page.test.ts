@@ -53,7 +53,7 @@ t.test("the policy of every protected route is published, and nothing of an unpr
     concurrency: "wait",
     waitTimeout: "PT30S",
     retention: "PT24H",
-    outcomes: { release: [401, 503], unknown: [502, 504] },
+    outcomes: { when: [], release: [401, 503], unknown: [502, 504] },
     inDoubt: "probe",
     storeUnavailable: "reject",
     maxStoredBytes: 1024,

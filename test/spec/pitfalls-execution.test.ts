@@ -156,7 +156,7 @@ t.test("another payload cannot take over what is in doubt (#11b)", async (t) => 
 
 for (const { what, late } of [
   { what: "overwrite", late: answer(201, "late") },
-  { what: "free", late: answer(503, "late") },
+  { what: "free", late: answer(429, "late") },
   { what: "put in doubt", late: answer(502, "late") },
 ]) {
   t.test(`a late owner cannot ${what} its successor's record (#11d, #11e, #12)`, async (t) => {
@@ -256,7 +256,7 @@ t.test("commands that a store's client resends meet themselves, and do no harm (
   trouble.twice = new Set(["claim", "complete", "release", "strand", "withdraw", "extend"]);
   for (const [key, status, later] of [
     ["resent-final", 201, { status: 201, isReplayed: true }],
-    ["resent-release", 503, { status: 503, isReplayed: false }],
+    ["resent-release", 429, { status: 429, isReplayed: false }],
     ["resent-doubt", 502, unknown],
   ] as const) {
     upstream.on("/pay", answer(status));

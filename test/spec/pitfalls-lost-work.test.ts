@@ -105,7 +105,7 @@ t.test("what went wrong on the way is never stored as an answer (#58)", async (t
 
 t.test("who waits hears at once when the owner gives its claim back, here and elsewhere (#58b)", async (t) => {
   const gate = new Gate();
-  upstream.on("/pay", gate.before(answer(503, "later")));
+  upstream.on("/pay", gate.before(answer(429, "later")));
   const before = upstream.count("/pay");
   const first = post(`${url}/pay`, { key: "given-back" });
   await upstream.arrived("/pay", before + 1);
@@ -113,7 +113,7 @@ t.test("who waits hears at once when the owner gives its claim back, here and el
   await gateway.until("three wait", () => gateway.waiters + other.waiters === 3);
   const openedMs = performance.now();
   gate.open();
-  for (const reply of [await first, ...(await Promise.all(waits))]) t.match(reply, { status: 503, text: "later" });
+  for (const reply of [await first, ...(await Promise.all(waits))]) t.match(reply, { status: 429, text: "later" });
   t.ok(performance.now() - openedMs < 10_000, "long before their 20 s are over");
   t.equal(upstream.count("/pay"), before + 1);
   upstream.on("/pay", answer(201, "now"));
