@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { ByteCollector } from "./byte-collector.js";
 
 export interface ReadWhole {
   readonly kind: "read";
@@ -67,7 +68,7 @@ export function readBody(
     done({ kind: "tooLarge", soFar: empty });
     return;
   }
-  let parts: Buffer[] = [];
+  const collector = new ByteCollector();
   let bytes = 0;
   const stop = (read: BodyRead) => {
     request.off("data", onData).off("end", onEnd).off("close", onClose);
@@ -75,21 +76,24 @@ export function readBody(
       budget.give(bytes);
       request.pause();
     }
-    parts = [];
     done(read);
+  };
+  const soFarWith = (part: Buffer) => {
+    collector.add(part);
+    return collector.take();
   };
   const onData = (part: Buffer) => {
     if (bytes + part.length > limitBytes) {
-      stop({ kind: "tooLarge", soFar: Buffer.concat([...parts, part]) });
+      stop({ kind: "tooLarge", soFar: soFarWith(part) });
     } else if (!budget.take(part.length)) {
-      stop({ kind: "overloaded", soFar: Buffer.concat([...parts, part]) });
+      stop({ kind: "overloaded", soFar: soFarWith(part) });
     } else {
-      parts.push(part);
+      collector.add(part);
       bytes += part.length;
     }
   };
   const onEnd = () => {
-    const body = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts, bytes);
+    const body = collector.take();
     let isHeld = true;
     const free = () => {
       if (isHeld) budget.give(bytes);

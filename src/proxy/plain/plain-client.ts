@@ -1,5 +1,6 @@
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { ByteCollector } from "../byte-collector.js";
 import { type PlainRequest, readPlainRequest } from "./plain-request.js";
 import { writeMessage } from "./write-message.js";
 
@@ -45,7 +46,7 @@ export class PlainClient<Admitted> {
   /** Of its other end. Asked once: node makes a long way of it. */
   readonly address: string | undefined;
   #octets: Buffer | undefined;
-  #body: { readonly admitted: Admitted; readonly parts: Buffer[]; readonly bodyAt: number; bytes: number } | undefined;
+  #body: { readonly admitted: Admitted; readonly parts: ByteCollector; readonly bodyAt: number } | undefined;
   #wantedBytes = 0;
   #heldBytes = 0;
   #listener: Listener | undefined;
@@ -157,18 +158,19 @@ export class PlainClient<Admitted> {
     if (!this.#hold(octets.length - bodyAt)) return this.#leave(octets);
     this.#enter("receiving");
     this.#wantedBytes = end;
-    this.#body = { admitted, parts: [octets], bodyAt, bytes: octets.length };
+    const parts = new ByteCollector();
+    parts.add(octets);
+    this.#body = { admitted, parts, bodyAt };
   }
 
   #collect(octets: Buffer): void {
     const body = this.#body!;
-    body.parts.push(octets);
-    body.bytes += octets.length;
+    body.parts.add(octets);
+    const { bytes } = body.parts;
     const end = this.#wantedBytes;
-    const isWhole = body.bytes >= end;
-    const held = this.#hold(octets.length - Math.max(0, body.bytes - end));
-    if (held && !isWhole) return;
-    const all = Buffer.concat(body.parts);
+    const held = this.#hold(octets.length - Math.max(0, bytes - end));
+    if (held && bytes < end) return;
+    const all = body.parts.take();
     this.#body = undefined;
     if (!held) return this.#leave(all);
     if (all.length > end) this.#octets = all.subarray(end);
