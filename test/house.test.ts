@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import t from "tap";
+import "./house-code.js";
 import { problems } from "../src/problem.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -117,9 +118,11 @@ t.test("decisions are numbered once, named in the index and short", async (t) =>
   const pages = filesIn("docs/decisions", /^\d{4}-.*\.md$/);
   const numbers = pages.map((page) => page.match(/(\d{4})-/)?.[1]);
   t.equal(new Set(numbers).size, pages.length, "each number stands once");
+  const index = read("docs/decisions/README.md");
   for (const page of pages) {
     t.ok(read(page).split("\n").length <= 60, `${page} is half a screen or so`);
     t.match(read(page), /Status/, `${page} has a status`);
+    t.ok(index.includes(`(${page.split("/").pop()})`), `${page} is in the index (\`npm run docs\` writes it)`);
   }
   const runtime = Object.keys((JSON.parse(read("package.json")) as { dependencies: object }).dependencies);
   const reasons = read("docs/decisions/0001-dependencies.md");
