@@ -65,7 +65,8 @@ export async function startGateway(
   const tunnels = new Tunnels();
   const server = new TrafficServer(config);
   const { route: passTo } = server;
-  const lanes = new TrafficLanes({ engine, hub, pools, tunnels, budget, passTo, tracer: tracing?.tracer }, config);
+  const tracer = tracing?.tracer;
+  const lanes = new TrafficLanes({ engine, hub, pools, tunnels, budget, passTo, readiness, tracer }, config);
   let admin: FastifyInstance | undefined;
   if (lead === undefined) {
     const host = { settings: config.store, store, routes, draining, log };

@@ -47,6 +47,8 @@ export interface ProblemNote {
   readonly detail: string;
   /** Seconds for `Retry-After`. */
   readonly retryAfterSeconds?: number;
+  /** For `Allow`. */
+  readonly allow?: string;
 }
 
 /** How one execution ended, for every client that waited for it. */
@@ -141,6 +143,7 @@ export type Outcome =
 export type ProblemCode =
   | "no-route"
   | "request-ambiguous"
+  | "loop-detected"
   | "headers-too-many"
   | "key-missing"
   | "key-invalid"
@@ -190,8 +193,17 @@ export interface Route {
     readonly ambiguousPaths: "auto" | "reject" | "forward";
   };
   readonly upstream: Upstream;
+  /** `null`: nothing is said. */
+  readonly cors: Cors | null;
   /** `null`: streamed through untouched. */
   readonly policy: Policy | null;
+}
+
+/** Which pages may read what the gateway answers by itself. */
+export interface Cors {
+  /** Serialised origins, as `Origin` has them. */
+  readonly origins: ReadonlySet<string> | "any";
+  readonly credentials: boolean;
 }
 
 export interface Upstream {

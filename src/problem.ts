@@ -11,6 +11,7 @@ interface ProblemKind {
 export const problems: Readonly<Record<ProblemCode, ProblemKind>> = Object.freeze({
   "no-route": { status: 404, title: "No route matches this request", retryable: false },
   "request-ambiguous": { status: 400, title: "The request can be read in more than one way", retryable: false },
+  "loop-detected": { status: 508, title: "The request has passed this gateway before", retryable: false },
   "headers-too-many": { status: 431, title: "The request has too many header fields", retryable: false },
   "key-missing": { status: 400, title: "An idempotency key is required", retryable: false },
   "key-invalid": { status: 400, title: "The idempotency key is not valid", retryable: false },
@@ -54,6 +55,8 @@ export interface ProblemContext {
   readonly route: string | null;
   /** As it was read, `""` for an empty one; `undefined` where none was read. */
   readonly idempotencyKey?: string | undefined;
+  /** Further fields: what a page of another origin may read. */
+  readonly fields?: readonly string[];
 }
 
 export interface ProblemDocument {
@@ -64,6 +67,8 @@ export interface ProblemDocument {
 
 /** The path on the traffic port that publishes the policy and the problem codes. */
 export const policyPath = "/.well-known/idempotency";
+/** The path on the traffic port that says what `/readyz` says. */
+export const readyPath = `${policyPath}/ready`;
 
 /**
  * RFC 9457, with a Stripe-shaped `error` member beside it: SDKs modelled on Stripe's take a JSON body without one
@@ -98,5 +103,7 @@ export function problemDocument(note: ProblemNote, context: ProblemContext, conf
     `<${policyPath}#${note.code}>; rel="describedby"`,
   ];
   if (note.retryAfterSeconds !== undefined) headers.push("Retry-After", String(note.retryAfterSeconds));
+  if (note.allow !== undefined) headers.push("Allow", note.allow);
+  if (context.fields !== undefined) headers.push(...context.fields);
   return { status: kind.status, headers, body };
 }

@@ -46,6 +46,7 @@ export function sampleRoute(name: string, policy: Partial<Policy> | null = {}): 
       connections: 64,
       preserveHost: true,
     },
+    cors: null,
     policy: policy === null ? null : { ...samplePolicy, namespace: name, ...policy },
   };
 }

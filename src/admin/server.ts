@@ -1,5 +1,6 @@
 import fastify, { type FastifyError, type FastifyInstance } from "fastify";
 import { problems } from "../problem.js";
+import { type Readiness, readinessOf } from "../rules/readiness.js";
 import { StoreUnavailableError } from "../store/record-store.js";
 import { requireAccess } from "./access.js";
 import { addConsole } from "./console-files.js";
@@ -10,13 +11,7 @@ import { routesJson } from "./routes-json.js";
 
 export interface AdminParts extends RecordParts {
   readonly metrics: { scrape(): Promise<string>; readonly contentType: string };
-  readonly readiness: {
-    /** Whether the store has answered at least once since the start. */
-    storeAnswered(): boolean;
-    /** Whether it answered when it was last asked. */
-    storeUp(): boolean;
-    draining(): boolean;
-  };
+  readonly readiness: Readiness;
 }
 
 /** Room for a stored response in `resolve`, as base64. */
@@ -65,13 +60,6 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
   addRecords(app, parts);
   addConsole(app);
   return app;
-}
-
-/** One store outage must not take every replica out of service at once: it is shown, and only the first answer counts. */
-function readinessOf({ storeAnswered, storeUp, draining }: AdminParts["readiness"]) {
-  const store = !storeAnswered() ? "starting" : storeUp() ? "up" : "down";
-  const state = draining() ? "draining" : store === "starting" ? "starting" : "ready";
-  return { status: state === "ready" ? 200 : 503, state, checks: { store, draining: draining() } };
 }
 
 /** Any other type is refused: a page of another site can send a form or text without asking, JSON it cannot. */

@@ -55,7 +55,9 @@ interface Explanation {
 }
 
 function explainRequest(routes: readonly Route[], request: Received, body: Buffer): Explanation {
-  const admission = admit(compileRouter(routes), request);
+  // No store is asked, so no request has passed here before.
+  const admission = admit({ router: compileRouter(routes), pseudonym: "" }, request);
+  if (admission.kind === "own") return { outcome: "refused", route: null };
   const identified = admission.kind === "guarded" ? identify(admission, body) : admission;
   if (identified.kind === "refused") return refusedExplanation(identified);
   const { route } = identified.kind === "open" ? identified : identified.attempt;

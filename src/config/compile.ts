@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { Policy, Probe, Route, ScopeSource, Source } from "../model.js";
+import type { Cors, Policy, Probe, Route, ScopeSource, Source } from "../model.js";
 import { compileOutcomes } from "./compile-outcomes.js";
 import type { Config, StoreConfig } from "./config.js";
 import { valid } from "./parsed.js";
@@ -59,7 +59,7 @@ function compileStore(store: Settings["store"], resolve: (path: string) => strin
 }
 
 function compileRoute(route: RouteSettings): Route {
-  const { name, match, upstream, idempotency } = route;
+  const { name, match, upstream, cors, idempotency } = route;
   const methods = methodsOf(route);
   return {
     name,
@@ -77,8 +77,14 @@ function compileRoute(route: RouteSettings): Route {
       connections: upstream.connections,
       preserveHost: upstream.preserveHost,
     },
+    cors: compileCors(cors),
     policy: idempotency === undefined ? null : compilePolicy(name, idempotency),
   };
+}
+
+function compileCors({ allowOrigins, allowCredentials }: RouteSettings["cors"]): Cors | null {
+  if (allowOrigins.length === 0) return null;
+  return { origins: allowOrigins.includes("*") ? "any" : new Set(allowOrigins), credentials: allowCredentials };
 }
 
 function compilePolicy(route: string, settings: NonNullable<RouteSettings["idempotency"]>): Policy {

@@ -100,6 +100,20 @@ export const routeHost: TextForm = {
   },
 };
 
+/** An origin as browsers write it in `Origin` (RFC 6454 §6.2), or `*`. */
+export const corsOrigin: TextForm = {
+  problem(value) {
+    if (value === "*" || value === "null") return undefined;
+    const shown = JSON.stringify(value);
+    if (!/^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@,]+\/?$/i.test(value))
+      return `${shown} is not an origin such as https://shop.example`;
+    if (!/^https?:/i.test(value)) return undefined;
+    const near = URL.canParse(value) ? new URL(value).origin : undefined;
+    if (near === value) return undefined;
+    return `${shown} is not as browsers write it${near === undefined ? "" : `; did you mean ${near}?`}`;
+  },
+};
+
 /** An absolute URI or a reference to one (RFC 3986), as far as its alphabet goes. */
 export const uri: TextForm = {
   pattern: "^[!#-;=?-\\[\\]_a-z~]+$",

@@ -1,4 +1,4 @@
-import { policyPath } from "../problem.js";
+import { policyPath, readyPath } from "../problem.js";
 import type { TextForm } from "./form.js";
 
 /** `/v1/payments`, `/v1/orders/:id`, `/v1/*`. */
@@ -34,7 +34,7 @@ function segmentProblem(segments: readonly string[], path: string): string | und
     if (names.has(name)) return `names the parameter :${name} twice`;
     names.add(name);
   }
-  return path === policyPath ? "is answered by the gateway itself" : undefined;
+  return path === policyPath || path === readyPath ? "is answered by the gateway itself" : undefined;
 }
 
 export function parameterNames(path: string): readonly string[] {

@@ -1,7 +1,7 @@
 import { fill, merge, type OnMissing } from "./fill.js";
 import type { Findings } from "./findings.js";
 import type { RouteSettings, Settings } from "./schema.js";
-import { idempotency, upstream } from "./schema-route.js";
+import { cors, idempotency, upstream } from "./schema-route.js";
 
 /** The routes as they count: each over `defaults`, over what the schema says. */
 export function mergeRoutes({ defaults, routes }: Settings, findings: Findings): readonly RouteSettings[] {
@@ -17,6 +17,7 @@ export function mergeRoutes({ defaults, routes }: Settings, findings: Findings):
       name,
       match,
       upstream: fill(upstream, merge(defaults.upstream, written.upstream), `${path}.upstream`, tellMissing),
+      cors: fill(cors, merge(defaults.cors, written.cors), `${path}.cors`, tellMissing),
       idempotency: policy && fill(idempotency, policy, `${path}.idempotency`, tellMissing),
     };
   });

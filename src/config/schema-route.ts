@@ -1,4 +1,4 @@
-import { method, routeHost, routeName } from "./form.js";
+import { corsOrigin, method, routeHost, routeName } from "./form.js";
 import { pathPattern } from "./path-pattern.js";
 import { idempotencyFields, longestTimer } from "./schema-policy.js";
 import { choice, duration, flag, group, integer, list, text } from "./setting.js";
@@ -60,14 +60,26 @@ const match = group(
   },
 );
 
+const corsSettings = {
+  allowOrigins: list({
+    default: [],
+    item: text({ form: corsOrigin, description: "An origin, as `https://shop.example`, or `*`." }),
+    description:
+      "Pages of these origins may read what the gateway answers itself, and replays. The API's own answers pass as they are; preflights go to the API.",
+  }),
+  allowCredentials: flag({ default: false, description: "Also for requests with credentials, such as cookies." }),
+} as const;
+
 /** The whole of a route's settings, once `defaults` and the route are merged. */
 export const upstream = group({ description: "Where the route forwards to." }, upstreamFields);
+export const cors = group({ description: "What pages of other origins may read." }, corsSettings);
 export const idempotency = group({ description: "What makes the route's requests safe to retry." }, idempotencyFields);
 
 export const defaults = group(
   { description: "Values for every route that does not set them. They protect nothing by themselves." },
   {
     upstream: group({ id: "upstream", sparse: true, description: "Any of `routes[].upstream`." }, upstreamFields),
+    cors: group({ id: "cors", sparse: true, description: "Any of `routes[].cors`." }, corsSettings),
     idempotency: group(
       { id: "idempotency", sparse: true, description: "Any of `routes[].idempotency`." },
       idempotencyFields,
@@ -90,6 +102,7 @@ export const routes = list({
       }),
       match,
       upstream: group({ id: "upstream", sparse: true, description: "Where the route forwards to." }, upstreamFields),
+      cors: group({ id: "cors", sparse: true, description: "What pages of other origins may read." }, corsSettings),
       idempotency: group(
         {
           id: "idempotency",

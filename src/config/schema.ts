@@ -3,7 +3,7 @@
 import type { ProblemCode } from "../model.js";
 import { problems } from "../problem.js";
 import { bearerToken, cidr, listenHost, uri } from "./form.js";
-import { defaults, type idempotency, routes, type upstream } from "./schema-route.js";
+import { type cors, defaults, type idempotency, routes, type upstream } from "./schema-route.js";
 import { store } from "./schema-store.js";
 import { choice, duration, either, flag, group, type Infer, integer, list, map, size, text } from "./setting.js";
 
@@ -144,5 +144,6 @@ export type WrittenRoute = Settings["routes"][number];
 /** A route as it counts: itself over `defaults` over what the schema says. */
 export interface RouteSettings extends Pick<WrittenRoute, "name" | "match"> {
   readonly upstream: Infer<typeof upstream>;
+  readonly cors: Infer<typeof cors>;
   readonly idempotency: Infer<typeof idempotency> | undefined;
 }

@@ -24,6 +24,7 @@ export function validateRoutes(routes: readonly RouteSettings[], findings: Findi
   checkNames(routes, findings);
   checkOverlaps(routes, findings);
   for (const [index, route] of routes.entries()) {
+    checkCors(route, index, findings);
     if (route.idempotency === undefined) continue;
     const at = (setting: string) => writtenAt(findings, index, setting);
     const subject: Subject = {
@@ -86,6 +87,13 @@ function shareMethod(a: RouteSettings, b: RouteSettings): boolean {
 /** `null`: every method. */
 export function methodsOf({ match, idempotency }: RouteSettings): readonly string[] | null {
   return match.methods ?? (idempotency === undefined ? null : ["POST", "PATCH"]);
+}
+
+/** The Fetch standard lets no page read an answer to `*` that its credentials were sent for. */
+function checkCors({ cors }: RouteSettings, index: number, findings: Findings): void {
+  const at = writtenAt(findings, index, "cors.allowCredentials");
+  if (!cors.allowCredentials || !cors.allowOrigins.includes("*") || !findings.isSound(at)) return;
+  findings.mistake(at, 'needs origins by name: allowOrigins has "*"');
 }
 
 function checkAmbiguity({ route, refuse }: Subject): void {

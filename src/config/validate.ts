@@ -1,7 +1,8 @@
 /** What no single setting can tell: rules between settings. Nothing here changes a value. */
-import { BlockList, isIP } from "node:net";
 import { formatDuration, formatSize } from "./duration.js";
 import type { Findings } from "./findings.js";
+import { isLoopback } from "./loopback.js";
+import { checkOwnAddress } from "./own-address.js";
 import { writtenAt } from "./routes.js";
 import type { RouteSettings, Settings } from "./schema.js";
 import { validateRoutes } from "./validate-route.js";
@@ -12,6 +13,7 @@ export function validate(settings: Settings, routes: readonly RouteSettings[], f
   checkLimits(settings, findings);
   checkStore(settings, findings);
   validateRoutes(routes, findings);
+  checkOwnAddress(settings, routes, findings);
   if (settings.store.type === "redis") checkLeases(settings.store.commandTimeout, routes, findings);
 }
 
@@ -19,16 +21,6 @@ function checkToken({ admin }: Settings, findings: Findings): void {
   if (admin.token !== "" || isLoopback(admin.host) || !findings.isSound("admin.host", "admin.token")) return;
   const at = findings.placeOf(findings.isWritten("admin.token") ? "admin.token" : "admin.host");
   findings.mistake("admin.token", `is required, because admin.host ${admin.host} can be reached from other hosts`, at);
-}
-
-const loopback = new BlockList();
-loopback.addSubnet("127.0.0.0", 8, "ipv4");
-loopback.addAddress("::1", "ipv6");
-
-function isLoopback(host: string): boolean {
-  const family = isIP(host);
-  if (family === 0) return /^localhost\.?$/i.test(host);
-  return loopback.check(host, family === 4 ? "ipv4" : "ipv6");
 }
 
 function checkPorts({ server, admin }: Settings, findings: Findings): void {

@@ -87,6 +87,9 @@ export class Errand implements Client, Work {
       idempotencyKey: identified.rawKey,
       replayHeader: policy.replayHeader,
       problems: inForce.config.problems,
+      via: `1.1 ${inForce.pseudonym}`,
+      cors: route.cors,
+      request: head.rawHeaders,
     };
     visit.done(
       desk.send(answer, context, (error) =>

@@ -4,6 +4,7 @@ import type { Route } from "../model.js";
 import type { RequestHead } from "../rules/ambiguity.js";
 import { withheldHeaders } from "../rules/key.js";
 import { requestHeaders } from "../rules/request-headers.js";
+import { maxForwards } from "../rules/via.js";
 import { makeTraceparent } from "./traceparent.js";
 
 /** Whether what a peer says about the client before it is believed. */
@@ -14,16 +15,23 @@ export interface Peer {
   readonly address: string;
   readonly proto: "http" | "https";
   readonly isTrusted: boolean;
+  /** Under which name the gateway stands in `Via`. */
+  readonly pseudonym: string;
 }
 
-export function peerOf(socket: Socket, isTrusted: Trust, address = socket.remoteAddress ?? ""): Peer {
+export function peerOf(
+  socket: Socket,
+  { isTrusted, pseudonym }: { readonly isTrusted: Trust; readonly pseudonym: string },
+  address = socket.remoteAddress ?? "",
+): Peer {
   const proto = (socket as TLSSocket).encrypted === true ? "https" : "http";
-  return { address, proto, isTrusted: isTrusted(address) };
+  return { address, proto, isTrusted: isTrusted(address), pseudonym };
 }
 
 /** The header of a request as its upstream gets it. `streamed`: the body has not been read, so its length stays. */
 export function upstreamHeaders(head: RequestHead, route: Route, peer: Peer, body: "whole" | "streamed"): string[] {
   const { upstream, policy } = route;
+  const hops = maxForwards(head.method, head.rawHeaders);
   return requestHeaders(head.rawHeaders, {
     clientAddress: peer.address,
     proto: peer.proto,
@@ -34,6 +42,8 @@ export function upstreamHeaders(head: RequestHead, route: Route, peer: Peer, bod
     withheld: policy === null ? [] : withheldHeaders(policy.key),
     keepsContentLength: body === "streamed",
     makeTraceparent,
+    via: `${head.httpVersion} ${peer.pseudonym}`,
+    maxForwards: hops === undefined ? undefined : hops - 1,
   });
 }
 

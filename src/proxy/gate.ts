@@ -1,6 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import type { Attempt, Fingerprint, KeyHash, Policy, ProblemNote, RecordKey, Route } from "../model.js";
+import { policyPath, readyPath } from "../problem.js";
 import { ambiguous, type RequestHead, readHead, refuseForRoute } from "../rules/ambiguity.js";
+import { preflightMethod } from "../rules/cors.js";
 import { fingerprint } from "../rules/fingerprint.js";
 import type { Framable } from "../rules/frame.js";
 import { jsonOnce } from "../rules/json.js";
@@ -11,6 +13,7 @@ import type { Match, Router } from "../rules/route.js";
 import { routeRequest } from "../rules/routing.js";
 import { readScope } from "../rules/scope.js";
 import { needsBody, type SourceInput } from "../rules/source.js";
+import { hasPassed, loopDetail, maxForwards } from "../rules/via.js";
 
 /** A request the gateway answers itself. */
 export interface Refused {
@@ -28,6 +31,22 @@ export interface Open {
   readonly kind: "open";
   readonly route: Route;
   readonly head: RequestHead;
+}
+
+/** A request about the gateway itself: its policy, its readiness, the methods of a path, what of a request arrives here. */
+export interface Own {
+  readonly kind: "own";
+  readonly page: "policy" | "ready" | "options" | "trace";
+  readonly head: RequestHead;
+  /** For `Allow`. */
+  readonly allow?: string | undefined;
+}
+
+/** What decides which way a request goes. */
+export interface GateRules {
+  readonly router: Router;
+  /** Under which name the gateway stands in `Via`. */
+  readonly pseudonym: string;
 }
 
 /** A request whose body is needed before anything can be said. */
@@ -63,7 +82,7 @@ export type Received = Pick<IncomingMessage, "method" | "url" | "httpVersion" | 
  * What becomes of a request as far as its head tells. The order is the law: readable in one way only, routed, nothing
  * that hides what the route reads, key, scope; the body comes after this, the store after the body.
  */
-export function admit(router: Router, request: Received): Refused | Open | Guarded {
+export function admit({ router, pseudonym }: GateRules, request: Received): Refused | Own | Open | Guarded {
   const head = readHead({
     method: request.method ?? "",
     target: request.url ?? "",
@@ -71,15 +90,19 @@ export function admit(router: Router, request: Received): Refused | Open | Guard
     rawHeaders: request.rawHeaders,
   });
   if (head.kind === "refused") return refused(head.problem, null);
-  const routing = routeRequest(router, head);
+  if (head.via.length > 0 && hasPassed(head.via, pseudonym)) {
+    return refused({ code: "loop-detected", detail: loopDetail }, null);
+  }
+  const own = aboutGateway(router, head);
+  if (own !== undefined) return own;
+  const preflight = preflightOf(router, head);
+  const routing = routeRequest(router, preflight ?? head);
   if (routing.kind === "refused") return refused(routing.problem, null);
   const { match } = routing;
-  if (match === undefined) {
-    return refused({ code: "no-route", detail: "No route of this gateway takes this method, host and path." }, null);
-  }
+  if (match === undefined) return unrouted(router, head);
   const { route } = match;
   const { policy } = route;
-  if (policy === null) return { kind: "open", route, head };
+  if (policy === null || preflight !== undefined) return { kind: "open", route, head };
   const refusal = refuseForRoute(route, head);
   if (refusal !== undefined) return refused(refusal.problem, route);
   const guarded: Guarded = { kind: "guarded", route, policy, head, match, known: undefined };
@@ -89,6 +112,50 @@ export function admit(router: Router, request: Received): Refused | Open | Guard
   const owner = readOwner(guarded, inputOf(guarded, noBody));
   if (doubt !== undefined && !("kind" in owner)) return refused(ambiguous(doubt).problem, route);
   return "kind" in owner ? owner : { kind: "guarded", route, policy, head, match, known: owner };
+}
+
+function aboutGateway(router: Router, head: RequestHead): Own | Refused | undefined {
+  const { method, path } = head;
+  const page = path.canonical === policyPath ? "policy" : path.canonical === readyPath ? "ready" : undefined;
+  if (page !== undefined) {
+    if (method === "GET" || method === "HEAD") return { kind: "own", page, head };
+    if (method === "OPTIONS") return { kind: "own", page: "options", head, allow: "GET, HEAD, OPTIONS" };
+    return notAllowed("GET, HEAD, OPTIONS");
+  }
+  if (method !== "OPTIONS" && method !== "TRACE") return undefined;
+  if (path.canonical !== "*" && maxForwards(method, head.rawHeaders) !== 0) return undefined;
+  if (method === "TRACE") return { kind: "own", page: "trace", head };
+  return { kind: "own", page: "options", head, allow: allowedAt(router, head) };
+}
+
+/**
+ * The head by which a preflight is routed: it goes to where the request would go that it asks for, unprotected. A route
+ * that names OPTIONS takes it before. A method override makes any request another one, so that there is no preflight then.
+ */
+function preflightOf(router: Router, head: RequestHead): RequestHead | undefined {
+  const method = preflightMethod(head.method, head.rawHeaders);
+  if (method === undefined || head.overrides.length > 0) return undefined;
+  const { host, path } = head;
+  if (router.find("OPTIONS", host, path.canonical)?.route.match.methods?.has("OPTIONS")) return undefined;
+  return router.find(method, host, path.canonical) === undefined ? undefined : { ...head, method };
+}
+
+function unrouted(router: Router, head: RequestHead): Own | Refused {
+  const allow = allowedAt(router, head);
+  if (allow === undefined) {
+    return refused({ code: "no-route", detail: "No route of this gateway takes this host and path." }, null);
+  }
+  // What the path takes is what is asked for.
+  return head.method === "OPTIONS" ? { kind: "own", page: "options", head, allow } : notAllowed(allow);
+}
+
+function allowedAt(router: Router, { host, path }: RequestHead): string | undefined {
+  const methods = router.methodsAt(host, path.canonical);
+  return methods.length === 0 ? undefined : [...new Set([...methods, "OPTIONS"])].join(", ");
+}
+
+function notAllowed(allow: string): Refused {
+  return refused({ code: "method-not-allowed", detail: `This path takes ${allow}.`, allow }, null);
 }
 
 /** The same with the body at hand. */

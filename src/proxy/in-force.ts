@@ -1,12 +1,14 @@
 import type { Config } from "../config/config.js";
 import type { Engine } from "../engine/engine.js";
 import type { EventHub } from "../events.js";
+import type { Readiness } from "../rules/readiness.js";
 import { compileRouter, type Router } from "../rules/route.js";
 import type { Tracer } from "../trace.js";
 import type { BodyBudget } from "./body.js";
 import type { Trust } from "./forward.js";
 import { type PolicyDocument, policyDocument } from "./policy-page.js";
 import type { Pools } from "./pools.js";
+import { pseudonymOf } from "./pseudonym.js";
 import type { FastifyRouting } from "./server.js";
 import { compileTrust } from "./trust.js";
 import type { Tunnels } from "./upgrade.js";
@@ -19,6 +21,7 @@ export interface LaneParts {
   readonly tunnels: Tunnels;
   readonly budget: BodyBudget;
   readonly passTo: FastifyRouting;
+  readonly readiness: Readiness;
   /** Where tracing is on. */
   readonly tracer?: Tracer | undefined;
 }
@@ -29,6 +32,7 @@ export interface InForce {
   readonly router: Router;
   readonly policy: PolicyDocument;
   readonly isTrusted: Trust;
+  readonly pseudonym: string;
 }
 
 export function inForceFrom(config: Config): InForce {
@@ -37,5 +41,6 @@ export function inForceFrom(config: Config): InForce {
     router: compileRouter(config.routes),
     policy: policyDocument(config),
     isTrusted: compileTrust(config.server.trustProxy),
+    pseudonym: pseudonymOf(config.store),
   };
 }

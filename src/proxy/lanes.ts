@@ -2,12 +2,14 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Config } from "../config/config.js";
-import { type ProblemTypes, policyPath } from "../problem.js";
-import { admit, type Refused } from "./gate.js";
+import type { ProblemTypes } from "../problem.js";
+import { corsFields } from "../rules/cors.js";
+import { readinessOf } from "../rules/readiness.js";
+import { admit, type Own, type Refused } from "./gate.js";
 import { type InForce, inForceFrom, type LaneParts } from "./in-force.js";
 import { OpenLane } from "./open-lane.js";
+import { ownPage } from "./own-pages.js";
 import { PlainLane } from "./plain/plain-lane.js";
-import { negotiatePolicy, type PolicyDocument } from "./policy-page.js";
 import { ProtectedLane } from "./protected-lane.js";
 import { sendProblem } from "./reply.js";
 import type { Lanes, PlainDoor } from "./server.js";
@@ -53,19 +55,15 @@ export class TrafficLanes implements Lanes {
     const inForce = this.#inForce;
     const trace = this.parts.tracer?.begin(tracedRequest(request));
     const visit = new FullVisit(request, response, this.parts.hub, mustContinue, trace);
-    if (request.url === policyPath && (request.method === "GET" || request.method === "HEAD")) {
-      this.#publish(visit, inForce.policy);
-      return;
-    }
-    const admission = admit(inForce.router, request);
+    const admission = admit(inForce, request);
     if (admission.kind === "guarded") this.#protectedLane.take(visit, inForce, admission);
     else if (admission.kind === "open") this.#openLane.stream(visit, inForce, admission);
+    else if (admission.kind === "own") this.#answer(visit, inForce, admission);
     else this.#refuse(visit, inForce, admission);
   }
 
   upgrade(giveBack: (socket: Duplex) => void, request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const { router } = this.#inForce;
-    const admission = isWebSocket(request) ? admit(router, request) : undefined;
+    const admission = isWebSocket(request) ? admit(this.#inForce, request) : undefined;
     if (admission?.kind !== "open") {
       withoutUpgrade(request, socket, head);
       giveBack(socket);
@@ -74,11 +72,11 @@ export class TrafficLanes implements Lanes {
     this.#openLane.tunnel(request, socket, head, admission, this.#inForce);
   }
 
-  #publish(visit: FullVisit, policy: PolicyDocument): void {
-    const { headers, body } = negotiatePolicy(policy, visit.request.headers.accept);
+  #answer(visit: FullVisit, { policy }: InForce, own: Own): void {
+    const { status, headers, body } = ownPage(own, policy, () => readinessOf(this.parts.readiness));
     visit.request.resume();
-    visit.response.writeHead(200, headers).end(body);
-    visit.done({ status: 200, result: "unprotected" });
+    visit.response.writeHead(status, headers).end(body);
+    visit.done({ status, result: "unprotected" });
   }
 
   /** `mode: observe` refuses nothing that can be forwarded: it counts, and lets the request through. */
@@ -90,7 +88,8 @@ export class TrafficLanes implements Lanes {
       this.#openLane.stream(visit, inForce, { kind: "open", route, head }, body);
       return;
     }
-    const context = { route: route?.name ?? null, idempotencyKey: rawKey, problems: inForce.config.problems };
+    const fields = corsFields(route?.cors ?? null, visit.request.rawHeaders, route?.policy?.replayHeader);
+    const context = { route: route?.name ?? null, idempotencyKey: rawKey, fields, problems: inForce.config.problems };
     visit.done(sendProblem(visit.response, problem, "rejected", context));
   }
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Outcome, Route } from "../model.js";
+import type { HeaderPairs, Outcome, Route } from "../model.js";
 import { problemDocument } from "../problem.js";
+import { corsFields } from "../rules/cors.js";
 import { upstreamProblem } from "../rules/outcome.js";
 import { publicPath } from "../rules/public-path.js";
 import { hasBody } from "./body.js";
@@ -35,7 +36,7 @@ export class OpenLane {
       origin: route.upstream.origin,
       method: head.method,
       target: head.target,
-      headers: upstreamHeaders(head, route, peerOf(request.socket, inForce.isTrusted), "streamed"),
+      headers: upstreamHeaders(head, route, peerOf(request.socket, inForce), "streamed"),
       timeoutMs: route.upstream.timeoutMs,
     };
     const end = visit.trace && traceCall(visit.trace, dispatch, publicPath(route, head.rawPath));
@@ -50,7 +51,7 @@ export class OpenLane {
       arrived: (outcome) => {
         end?.(outcome);
         this.parts.hub.emit("upstream", { route: route.name, durationMs: performance.now() - begunMs });
-        if (!hasLeft) visit.done(answer(response, outcome, route, inForce));
+        if (!hasLeft) visit.done(answer(response, outcome, route, inForce, head.rawHeaders));
         else if (outcome.kind === "streamed") outcome.response.body.destroy();
       },
     });
@@ -58,15 +59,16 @@ export class OpenLane {
 
   /** An upgrade to a WebSocket, octet for octet. */
   tunnel(request: IncomingMessage, socket: Duplex, head: Buffer, admission: Open, inForce: InForce): void {
-    const { config, isTrusted } = inForce;
+    const { config, pseudonym } = inForce;
     const { route } = admission;
-    const headers = upstreamHeaders(admission.head, route, peerOf(request.socket, isTrusted), "streamed");
+    const headers = upstreamHeaders(admission.head, route, peerOf(request.socket, inForce), "streamed");
     headers.push("Connection", "Upgrade", "Upgrade", "websocket");
     const trace = this.parts.tracer?.begin(tracedRequest(request));
     const { origin } = route.upstream;
     const end =
       trace && traceCall(trace, { method: "GET", origin, headers }, publicPath(route, admission.head.rawPath));
-    const tunnel = { upstream: route.upstream, target: admission.head.target, headers };
+    const via = `1.1 ${pseudonym}`;
+    const tunnel = { upstream: route.upstream, target: admission.head.target, headers, via };
     const told = tellOfUpgrade(request, route, this.parts.hub, trace);
     this.parts.tunnels.open(request, socket, head, tunnel, {
       answered: (status) => {
@@ -88,16 +90,23 @@ export class OpenLane {
   }
 }
 
-function answer(response: ServerResponse, outcome: Outcome, route: Route, inForce: InForce): Sent {
+function answer(
+  response: ServerResponse,
+  outcome: Outcome,
+  route: Route,
+  { config, pseudonym }: InForce,
+  request: HeaderPairs,
+): Sent {
   switch (outcome.kind) {
     case "streamed":
-      sendStream(response, outcome.response, [...outcome.response.headers], "cut");
+      sendStream(response, outcome.response, [...outcome.response.headers, "Via", `1.1 ${pseudonym}`], "cut");
       return { status: outcome.response.status, result: "unprotected" };
     case "answered":
-      sendWhole(response, outcome.response, [...outcome.response.headers]);
+      sendWhole(response, outcome.response, [...outcome.response.headers, "Via", `1.1 ${pseudonym}`]);
       return { status: outcome.response.status, result: "unprotected" };
     default: {
-      const context = { route: route.name, idempotencyKey: undefined, problems: inForce.config.problems };
+      const fields = corsFields(route.cors, request);
+      const context = { route: route.name, idempotencyKey: undefined, fields, problems: config.problems };
       return sendProblem(response, upstreamProblem(outcome), "error", context);
     }
   }

@@ -5,6 +5,8 @@ export const problemMeanings: Readonly<Record<ProblemCode, string>> = Object.fre
   "no-route": "Nothing is served at this method, host and path.",
   "request-ambiguous":
     "Two servers could read this request differently: for example dot segments, an encoded slash, or two lengths. Nothing was sent on. Send it in its plain form.",
+  "loop-detected":
+    "The Via of the request names this gateway: the address of an upstream leads back to it. Nothing was claimed or sent. The operator has to correct the route.",
   "headers-too-many": "Nothing was sent on. Send fewer header fields.",
   "key-missing":
     "This route takes requests with an idempotency key only. Make a new one for each operation, and send it again with each retry.",
@@ -31,7 +33,8 @@ export const problemMeanings: Readonly<Record<ProblemCode, string>> = Object.fre
   unauthorized: "Admin port: the bearer token is missing or wrong.",
   forbidden: "Admin port: asked under a foreign name, or for another site's page.",
   "not-found": "Admin port: no such path or record.",
-  "method-not-allowed": "Admin port: the path is there, the method is not. See Allow.",
+  "method-not-allowed":
+    "The path is served, but not with this method: Allow names those that are. On the admin port likewise.",
   "record-in-flight": "Admin port: the record's request is being processed; it can be deleted afterwards.",
   "record-not-in-doubt": "Admin port: only a record in doubt can be resolved.",
   "record-changed":

@@ -37,7 +37,7 @@ export class ProtectedLane {
       const { body, free } = read;
       const identified = identify(guarded, body);
       if (identified.kind === "identified") {
-        const peer = peerOf(request.socket, inForce.isTrusted);
+        const peer = peerOf(request.socket, inForce);
         const desk: Desk = { send: (...answer) => sendAnswer(response, ...answer), free };
         new Errand({ visit, inForce, guarded, identified, peer, body, desk }, this.parts).begin();
         return;

@@ -2,8 +2,9 @@ import { randomUUID } from "node:crypto";
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Answer } from "../engine/answer.js";
 import type { Result } from "../events.js";
-import type { HeaderPairs, ProblemCode, ProblemNote, StoredResponse, StreamedResponse } from "../model.js";
-import { type ProblemDocument, type ProblemTypes, problemDocument } from "../problem.js";
+import type { Cors, HeaderPairs, ProblemCode, ProblemNote, StoredResponse, StreamedResponse } from "../model.js";
+import { type ProblemContext, type ProblemDocument, type ProblemTypes, problemDocument } from "../problem.js";
+import { corsFields, replayedCors } from "../rules/cors.js";
 import { type Reply, replyHeaders } from "../rules/response-headers.js";
 import { hasBody } from "./body.js";
 
@@ -22,6 +23,16 @@ export interface ReplyContext {
   readonly idempotencyKey: string | undefined;
   readonly replayHeader: string;
   readonly problems: ProblemTypes;
+  /** The member of `Via` that names this gateway. */
+  readonly via: string;
+  readonly cors: Cors | null;
+  /** The header of the request. */
+  readonly request: HeaderPairs;
+}
+
+/** What a problem needs besides itself. */
+export interface ProblemReplyContext extends Omit<ProblemContext, "instance"> {
+  readonly problems: ProblemTypes;
 }
 
 /**
@@ -39,7 +50,7 @@ export function sendAnswer(
   } catch (error) {
     onFault(error as Error);
     if (response.headersSent) response.destroy();
-    return sendProblem(response, unwritable, "error", context);
+    return sendProblem(response, unwritable, "error", problemContext(context));
   }
 }
 
@@ -51,22 +62,35 @@ export const unwritable: ProblemNote = {
 function write(response: ServerResponse, answer: Answer, context: ReplyContext): Sent {
   switch (answer.kind) {
     case "problem":
-      return sendProblem(response, answer.problem, answer.result, context);
+      return sendProblem(response, answer.problem, answer.result, problemContext(context));
     case "stream":
       sendStream(
         response,
         answer.response,
-        replyHeaders(answer.response.headers, shapeOf(answer.response, context)),
+        answerHeaders(answer.response.headers, shapeOf(answer.response, context), context),
         "drain",
       );
       return { status: answer.response.status, result: answer.result };
     case "response": {
       const { response: stored, repeated, ageMs } = answer;
       const shape = shapeOf(stored, context, repeated, ageMs === null ? undefined : ageMs / 1000);
-      sendWhole(response, stored, replyHeaders(stored.headers, shape));
+      sendWhole(response, stored, answerHeaders(stored.headers, shape, context));
       return { status: stored.status, result: answer.result };
     }
   }
+}
+
+/** The header of an answer for the client that asks. */
+export function answerHeaders(stored: HeaderPairs, shape: Reply, context: ReplyContext): string[] {
+  const headers = replyHeaders(stored, shape);
+  headers.push("Via", context.via);
+  return shape.isReplay ? replayedCors(headers, context.cors, context.request, context.replayHeader) : headers;
+}
+
+/** The context of a problem: with what a page of another origin needs to read it. */
+export function problemContext(context: ReplyContext): ProblemReplyContext {
+  const { route, idempotencyKey, problems, cors, request, replayHeader } = context;
+  return { route, idempotencyKey, problems, fields: corsFields(cors, request, replayHeader) };
 }
 
 export function shapeOf(
@@ -92,7 +116,7 @@ export function sendProblem(
   response: ServerResponse,
   problem: ProblemNote,
   result: Result,
-  context: Pick<ReplyContext, "route" | "idempotencyKey" | "problems">,
+  context: ProblemReplyContext,
 ): Sent {
   const instance = `urn:uuid:${randomUUID()}`;
   const document = problemDocument(problem, { instance, ...context }, context.problems);

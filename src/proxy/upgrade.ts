@@ -9,6 +9,8 @@ export interface Tunnel {
   readonly upstream: Upstream;
   readonly target: string;
   readonly headers: string[];
+  /** What the answer's `Via` says of the gateway. */
+  readonly via: string;
 }
 
 /** Told once how the upgrade was answered. */
@@ -49,7 +51,7 @@ export class Tunnels {
     outgoing.on("upgrade", (answer, server, serverHead) => {
       clearTimeout(timer);
       ends.answered(101);
-      client.write(headOf(answer, "Switching Protocols"), "latin1");
+      client.write(headOf(answer, "Switching Protocols", tunnel.via), "latin1");
       if (serverHead.length > 0) client.write(serverHead);
       if (head.length > 0) server.write(head);
       this.#join(client, server);
@@ -57,7 +59,7 @@ export class Tunnels {
     outgoing.on("response", (answer) => {
       clearTimeout(timer);
       ends.answered(answer.statusCode ?? 502);
-      client.write(headOf(answer, "", true), "latin1");
+      client.write(headOf(answer, "", tunnel.via, true), "latin1");
       answer.pipe(client);
       // Broken off upstream: broken off here, or the client would wait for the rest.
       answer.on("close", () => {
@@ -118,7 +120,7 @@ function withoutTokens(connection: string): string {
   return kept.join(",").trim() || "keep-alive";
 }
 
-function headOf(answer: IncomingMessage, fallbackReason: string, isLast = false): string {
+function headOf(answer: IncomingMessage, fallbackReason: string, via: string, isLast = false): string {
   let text = `HTTP/1.1 ${answer.statusCode} ${answer.statusMessage ?? fallbackReason}\r\n`;
   for (let i = 0; i < answer.rawHeaders.length; i += 2) {
     const name = answer.rawHeaders[i] as string;
@@ -126,5 +128,5 @@ function headOf(answer: IncomingMessage, fallbackReason: string, isLast = false)
     if (isLast && /^(connection|keep-alive|transfer-encoding)$/i.test(name)) continue;
     text += `${name}: ${answer.rawHeaders[i + 1]}\r\n`;
   }
-  return `${text}${isLast ? "Connection: close\r\n" : ""}\r\n`;
+  return `${text}Via: ${via}\r\n${isLast ? "Connection: close\r\n" : ""}\r\n`;
 }

@@ -28,7 +28,10 @@ export interface RequestHead {
   readonly hostHeader: string;
   /** Lower case, without port. */
   readonly host: string;
+  readonly httpVersion: string;
   readonly rawHeaders: HeaderPairs;
+  /** Values of `Via`. */
+  readonly via: readonly string[];
   /** Values of method override headers, in upper case. With any of them the request is unsafe. */
   readonly overrides: readonly string[];
   /** Field names that `Connection` lists, in lower case, without those that no proxy forwards anyway. */
@@ -72,7 +75,7 @@ export function readHead(request: RawRequest): RequestHead | Refusal {
   const rawPath = mark < 0 ? target : target.slice(0, mark);
   const path = rawPath === "*" ? serverWide(method) : readPath(rawPath);
   if (path.kind === "refused") return ambiguous(path.detail);
-  const { overrides, connection, unusual } = fields;
+  const { overrides, connection, unusual, via } = fields;
   return {
     kind: "head",
     method,
@@ -82,7 +85,9 @@ export function readHead(request: RawRequest): RequestHead | Refusal {
     path,
     hostHeader: fields.host,
     host,
+    httpVersion,
     rawHeaders,
+    via,
     overrides,
     connection,
     unusual,

@@ -14,6 +14,8 @@ export interface Fields {
   overrides: string[];
   /** Names that `Connection` lists, in lower case, without those that no proxy forwards anyway. */
   connection: string[];
+  /** Values of `Via`. */
+  via: string[];
   /** Names with other than letters, digits and single dashes between them, folded (`foldName`). */
   unusual: string[];
 }
@@ -30,7 +32,7 @@ export function collectFields(rawHeaders: HeaderPairs): Fields {
 
 /** Lengths of the names that `collect` knows: most fields are passed over without a look at their letters. */
 const mayMatter: readonly boolean[] = Array.from({ length: 23 }, (_, length) =>
-  [4, 10, 13, 14, 17, 22].includes(length),
+  [3, 4, 10, 13, 14, 17, 22].includes(length),
 );
 
 function collect(fields: Fields, name: string, value: string): void {
@@ -44,6 +46,8 @@ function collect(fields: Fields, name: string, value: string): void {
     fields.length = value;
   } else if (isNamed(name, "transfer-encoding")) {
     fields.codings = [...fields.codings, value];
+  } else if (isNamed(name, "via")) {
+    fields.via = [...fields.via, value];
   } else if (isOverrideHeader(name)) {
     fields.overrides = [...fields.overrides, trimSpace(value).toUpperCase()];
   }
@@ -60,6 +64,7 @@ function newFields(): Fields {
     codings: nothing,
     overrides: nothing,
     connection: nothing,
+    via: nothing,
     unusual: nothing,
   };
 }

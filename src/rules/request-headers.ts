@@ -19,12 +19,16 @@ export interface Forwarding {
   /** True where the body is streamed; a buffered body gets its length from whoever sends it. */
   readonly keepsContentLength: boolean;
   readonly makeTraceparent: () => string;
+  /** The member of `Via` that names this gateway. */
+  readonly via: string;
+  /** How often the request may be forwarded after this; `undefined`: what it says is passed on. */
+  readonly maxForwards: number | undefined;
 }
 
 /**
  * The header of the request to the upstream: as received, in order, with repeats and letter case, less what is meant for
  * this connection only (RFC 9110 §7.6.1) or answered here (`Expect`), and with what the gateway adds at its end:
- * `X-Forwarded-For`, `-Proto`, `-Host`, and a `traceparent` when there is no valid one. `received` has passed
+ * `X-Forwarded-For`, `-Proto`, `-Host`, `Via`, and a `traceparent` when there is no valid one. `received` has passed
  * `readHead` and `refuseForRoute`: one `Host`, and nothing in `Connection` that the route reads.
  */
 export function requestHeaders(received: HeaderPairs, forwarding: Forwarding): string[] {
@@ -66,6 +70,9 @@ export function requestHeaders(received: HeaderPairs, forwarding: Forwarding): s
       case "claim":
         if (!isTrusted) continue;
         break;
+      case "maxForwards":
+        if (forwarding.maxForwards !== undefined) value = String(forwarding.maxForwards);
+        break;
       case "trace":
         // Without a valid traceparent, tracestate means nothing (W3C Trace Context §4.3).
         if (traceparent === undefined) continue;
@@ -79,6 +86,7 @@ export function requestHeaders(received: HeaderPairs, forwarding: Forwarding): s
   sent.push("X-Forwarded-For", forwardedFor + plainAddress(forwarding.clientAddress));
   if (!hasProto) sent.push("X-Forwarded-Proto", forwarding.proto);
   if (!hasHost) sent.push("X-Forwarded-Host", forwarding.hostHeader);
+  sent.push("Via", forwarding.via);
   if (traceparent === undefined) sent.push("traceparent", forwarding.makeTraceparent());
   return sent;
 }
@@ -103,7 +111,7 @@ function isEndToEnd(lower: string): boolean {
   return lower.startsWith("content-") || lower === "authorization" || lower === "cookie";
 }
 
-type Special = "hop" | "host" | "length" | "for" | "proto" | "forwardedHost" | "claim" | "trace";
+type Special = "hop" | "host" | "length" | "for" | "proto" | "forwardedHost" | "claim" | "maxForwards" | "trace";
 
 const special: ReadonlyMap<string, Special> = new Map<string, Special>([
   ["connection", "hop"],
@@ -131,6 +139,7 @@ const special: ReadonlyMap<string, Special> = new Map<string, Special>([
   ["x-forwarded-ssl", "claim"],
   ["x-original-url", "claim"],
   ["x-rewrite-url", "claim"],
+  ["max-forwards", "maxForwards"],
   ["traceparent", "trace"],
   ["tracestate", "trace"],
 ]);

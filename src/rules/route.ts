@@ -27,6 +27,8 @@ export interface Router {
    * names, an unprotected one only if it takes all methods.
    */
   findUnsafe(host: string, path: string): Match | undefined;
+  /** The methods that some route takes at this host and path, in order; none where a route takes every method. */
+  methodsAt(host: string, path: string): readonly string[];
 }
 
 export function compileRouter(routes: readonly Route[]): Router {
@@ -38,6 +40,7 @@ export function compileRouter(routes: readonly Route[]): Router {
     insert(route.match.caseSensitive ? exact : folded, route, order++);
     isAnyExact ||= route.match.caseSensitive;
   }
+  const named = [...new Set(routes.flatMap(({ match }) => [...(match.methods ?? [])]))].sort();
   const search = (method: string | undefined, host: string, path: string): Match | undefined => {
     if (path.charCodeAt(0) !== SLASH) return undefined;
     const inFolded = walk(folded, foldCase(path), 0, method, host);
@@ -49,6 +52,7 @@ export function compileRouter(routes: readonly Route[]): Router {
   return {
     find: search,
     findUnsafe: (host, path) => search(undefined, host, path),
+    methodsAt: (host, path) => named.filter((method) => search(method, host, path) !== undefined),
   };
 }
 

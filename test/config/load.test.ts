@@ -53,6 +53,7 @@ t.test("what is not written has its default, compiled and frozen", (t) => {
         connections: 64,
         preserveHost: true,
       },
+      cors: null,
       policy: {
         key: {
           sources: [{ from: "header", name: "Idempotency-Key" }],

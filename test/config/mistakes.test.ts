@@ -1,4 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: this is how the configuration names the environment
+import { hostname } from "node:os";
 import t from "tap";
 import { check } from "../../src/cli/check.js";
 import { mistakes, route } from "./sample.js";
@@ -363,5 +364,45 @@ t.test("check prints what it finds on stdout and nothing else, and says so with 
     t.match({ code, stdout, stderr }, { code: 2, stdout: "", stderr: /^check: .*\n\nusage: / }, args.join(" "));
   }
   t.match(run(["--help"], cwd), { code: 0, stdout: /^usage: /, stderr: "" });
+  t.end();
+});
+
+t.test("an upstream that is the gateway itself is refused", (t) => {
+  const at = (url: string, server = "{ port: 8080 }", admin = "{ port: 9090 }") =>
+    mistakes(
+      t,
+      `server: ${server}\nadmin: ${admin}\nroutes:\n  - { name: a, match: { path: /* }, upstream: { url: "${url}" } }\n`,
+    );
+  const itself = (name: string, port: number) => [
+    `4:54 routes[0].upstream.url: is the gateway itself: it listens there (${name}.port ${port})`,
+  ];
+  for (const host of ["localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "[::1]", "0.0.0.0", "[::]", hostname()]) {
+    t.same(at(`http://${host}:8080`), itself("server", 8080), host);
+  }
+  t.same(at("http://localhost:9090"), itself("admin", 9090));
+  t.same(at("http://localhost", "{ port: 80 }"), itself("server", 80), "a port that is not written");
+  t.same(at("http://10.0.0.5:8080", "{ host: 10.0.0.5, port: 8080 }"), itself("server", 8080));
+  t.same(at("http://localhost:8080", "{ host: 10.0.0.5, port: 8080 }"), [], "another address of the same host");
+  for (const url of ["http://localhost:3000", "http://api:8080", "http://10.0.0.5:8080"]) t.same(at(url), [], url);
+  t.end();
+});
+
+t.test("cors names origins as browsers do, and credentials need names", (t) => {
+  const at = (cors: string) =>
+    mistakes(t, `routes:\n  - { name: a, match: { path: /* }, upstream: { url: "http://a" }, cors: ${cors} }\n`);
+  for (const origin of ["https://shop.example", "http://localhost:3000", "*", "'null'", "capacitor://localhost"]) {
+    t.same(at(`{ allowOrigins: [${origin === "*" ? "'*'" : origin}] }`), [], origin);
+  }
+  for (const origin of [
+    "shop.example",
+    "https://",
+    "https://a/b",
+    "https://Shop.example",
+    "https://a:443",
+    "https://a,https://b",
+  ]) {
+    t.equal(at(`{ allowOrigins: ["${origin}"] }`).length, 1, origin);
+  }
+  t.match(at("{ allowOrigins: ['*'], allowCredentials: true }").join(), /allowCredentials: needs origins by name/);
   t.end();
 });

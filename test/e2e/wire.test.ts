@@ -25,7 +25,8 @@ const lanes = [
   { lane: "unprotected", path: "/bare", key: () => "" },
 ];
 /** What the gateway itself says about the client, and node about the connection, is no matter of these tests. */
-const ownHeaders = /^(host|connection|x-forwarded-.*|traceparent|idempotency-key|content-length|transfer-encoding)$/i;
+const ownHeaders =
+  /^(host|connection|x-forwarded-.*|via|traceparent|idempotency-key|content-length|transfer-encoding)$/i;
 
 for (const { lane, path, key } of lanes) {
   t.test(`${lane}: request bodies arrive as they were sent`, async (t) => {

@@ -46,6 +46,7 @@ export function routeWith(changes: Partial<Policy> = {}): Route & { policy: Poli
     name: "pay",
     match: { methods: new Set(["POST"]), host: null, path: "/pay", caseSensitive: false, ambiguousPaths: "auto" },
     upstream: { origin: "http://a:1", timeoutMs: 1000, connectTimeoutMs: 1000, connections: 1, preserveHost: true },
+    cors: null,
     policy: { ...policy, ...changes },
   };
 }

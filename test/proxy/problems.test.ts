@@ -356,5 +356,5 @@ t.test("the policy is published where every problem points to", async (t) => {
   head.write(`HEAD /.well-known/idempotency HTTP/1.1\r\n${host}\r\n\r\n`);
   t.equal(headerOf(await head.response("HEAD"), "content-length"), String(json.body.length));
   head.hangUp();
-  t.match(await post(`${url}/.well-known/idempotency`), { status: 404, code: "no-route" });
+  t.match(await post(`${url}/.well-known/idempotency`), { status: 405, code: "method-not-allowed" });
 });

@@ -18,6 +18,8 @@ const forwardingOf = (changes: Partial<Forwarding> = {}): Forwarding => ({
   withheld: [],
   keepsContentLength: false,
   makeTraceparent: () => made,
+  via: "1.1 ig-here",
+  maxForwards: undefined,
   ...changes,
 });
 
@@ -28,6 +30,8 @@ const added = [
   "http",
   "X-Forwarded-Host",
   "api.example.com",
+  "Via",
+  "1.1 ig-here",
   "traceparent",
   made,
 ];

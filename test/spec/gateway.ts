@@ -43,6 +43,8 @@ export class SampleGateway {
   readonly #pools: Pools;
   readonly #tunnels = new Tunnels();
   readonly #seen: { [K in keyof Events]?: Events[K][] } = {};
+  /** What the readiness page goes by. */
+  readonly readiness = { storeAnswered: () => true, storeUp: () => true, draining: () => false as boolean };
   port = 0;
 
   private constructor(
@@ -57,7 +59,7 @@ export class SampleGateway {
     this.engine = new Engine(troubled(store, trouble), hub);
     this.server = new TrafficServer(config);
     const parts = { engine: this.engine, hub, pools: this.#pools, tunnels: this.#tunnels, budget: this.budget };
-    this.#lanes = new TrafficLanes({ ...parts, passTo: this.server.route }, config);
+    this.#lanes = new TrafficLanes({ ...parts, readiness: this.readiness, passTo: this.server.route }, config);
   }
 
   /** `shared`: another gateway whose store this one shares, as a second process would. */

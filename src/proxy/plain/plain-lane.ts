@@ -30,7 +30,7 @@ export class PlainLane implements PlainDoor<Admitted> {
     const { method, target, rawHeaders, bodyBytes } = request;
     const inForce = this.inForce();
     if (bodyBytes > inForce.config.server.limits.requestBodyBytes) return undefined;
-    const guarded = admit(inForce.router, { method, url: target, httpVersion: "1.1", rawHeaders });
+    const guarded = admit(inForce, { method, url: target, httpVersion: "1.1", rawHeaders });
     if (guarded.kind !== "guarded") return undefined;
     const asked = { method, target, rawHeaders, clientAddress: client.address };
     const visit = new Visit(asked, this.parts.hub);
@@ -43,7 +43,7 @@ export class PlainLane implements PlainDoor<Admitted> {
     const identified = identify(guarded, body);
     if (identified.kind !== "identified") return false;
     const { rawHeaders } = guarded.head;
-    const peer = peerOf(client.socket, inForce.isTrusted, client.address);
+    const peer = peerOf(client.socket, inForce, client.address);
     visit.trace = this.parts.tracer?.begin({ rawHeaders, httpVersion: "1.1", isSecure: peer.proto === "https" });
     const desk = new PlainDesk(client);
     new Errand({ visit, inForce, guarded, identified, peer, body, desk }, this.parts).begin();

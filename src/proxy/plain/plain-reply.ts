@@ -3,8 +3,7 @@ import { STATUS_CODES } from "node:http";
 import type { Answer } from "../../engine/answer.js";
 import type { HeaderPairs } from "../../model.js";
 import { problemDocument } from "../../problem.js";
-import { replyHeaders } from "../../rules/response-headers.js";
-import { type ReplyContext, type Sent, shapeOf, unwritable } from "../reply.js";
+import { answerHeaders, problemContext, type ReplyContext, type Sent, shapeOf, unwritable } from "../reply.js";
 
 /** An answer as it goes to a client that waits for nothing else on its connection. */
 export interface PlainReply {
@@ -27,7 +26,7 @@ export function plainReply(
   if (answer.kind === "stream" || answer.response.trailers.length > 0) return undefined;
   const { response, repeated, ageMs, result } = answer;
   const shape = shapeOf(response, context, repeated, ageMs === null ? undefined : ageMs / 1000);
-  const head = headText(response.status, response.reason, replyHeaders(response.headers, shape));
+  const head = headText(response.status, response.reason, answerHeaders(response.headers, shape, context));
   if (head === undefined) {
     onFault(new Error("a stored response holds a character that no field can have"));
     return problemReply(unwritable, "error", context);
@@ -41,7 +40,11 @@ function problemReply(
   context: ReplyContext,
 ): PlainReply {
   const instance = `urn:uuid:${randomUUID()}`;
-  const { status, headers, body } = problemDocument(problem, { instance, ...context }, context.problems);
+  const { status, headers, body } = problemDocument(
+    problem,
+    { instance, ...problemContext(context) },
+    context.problems,
+  );
   const reason = STATUS_CODES[status] ?? "";
   const head = headText(status, reason, [...headers, "Date", new Date().toUTCString()]) as string;
   return { head, body, sent: { status, result, code: problem.code, instance } };
