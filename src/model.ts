@@ -118,18 +118,28 @@ export type Claim =
       readonly landing: Landing;
     };
 
-/** A response that is passed on while it arrives: too large to keep, or an event stream. */
+/** A response that is passed on while it arrives: too large to keep, or a stream by its media type. */
 export interface StreamedResponse {
   readonly status: number;
   readonly reason: string;
   readonly headers: HeaderPairs;
-  /** What has arrived already, then what is still to come. Paused until somebody reads it. */
-  readonly body: Readable;
-  /** True for an event stream, which may never end: without a reader it is cut, any other is read to its end. */
-  readonly endless: boolean;
+  readonly body: StreamedBody;
   /** Filled when `body` has ended. */
   readonly trailers?: HeaderPairs;
 }
+
+/** The parts of a streamed response: what has arrived, then what is still to come. Paused until a client reads it. */
+export interface StreamedBody extends Readable {
+  /** How the upstream's side of it ended, however far a client has read. Never rejects. */
+  readonly ended: Promise<StreamEnd>;
+  /** For a stream without a client: the rest is read and dropped, within bounds of time and size. */
+  readOn(): void;
+}
+
+/** Only a stream that ended whole is an answer: of a torn one the upstream may have done any part. */
+export type StreamEnd =
+  | { readonly kind: "whole" }
+  | { readonly kind: "torn"; readonly error: Error; readonly cause: "reset" | "timeout" };
 
 /** What the upstream did, by phase and not by status alone. */
 export type Outcome =
@@ -245,6 +255,10 @@ export interface Policy {
   readonly probe: Probe | null;
   readonly storeUnavailable: "reject" | "bypass";
   readonly maxStoredBytes: number;
+  /** Media types of responses that are passed on part by part, as they were written. */
+  readonly streamTypes: readonly string[];
+  /** Matches a `Content-Type` of one of `streamTypes`. */
+  readonly streamPattern: RegExp;
   /** Lower case. */
   readonly omitHeaders: ReadonlySet<string>;
   readonly replayHeader: string;

@@ -24,6 +24,8 @@ export const samplePolicy: Policy = {
   probe: null,
   storeUnavailable: "reject",
   maxStoredBytes: 1024,
+  streamTypes: ["text/event-stream"],
+  streamPattern: /^text\/event-stream/,
   omitHeaders: new Set(),
   replayHeader: "Idempotent-Replayed",
   mode: "enforce",

@@ -5,6 +5,7 @@ import type { Config, StoreConfig } from "./config.js";
 import { valid } from "./parsed.js";
 import type { RouteSettings, Settings } from "./schema.js";
 import { parsePointer, parseScopeSource, parseSource } from "./source.js";
+import { streamPattern } from "./stream-pattern.js";
 import { methodsOf } from "./validate-route.js";
 
 /** What compiling needs besides the settings. */
@@ -116,6 +117,8 @@ function compilePolicy(route: string, settings: NonNullable<RouteSettings["idemp
     probe: settings.inDoubt === "probe" && settings.probe ? compileProbe(settings.probe) : null,
     storeUnavailable: settings.storeUnavailable,
     maxStoredBytes: response.maxStored,
+    streamTypes: response.stream,
+    streamPattern: streamPattern(response.stream),
     omitHeaders: new Set(response.omitHeaders.map((header) => header.toLowerCase())),
     replayHeader: settings.replayHeader,
     mode: settings.mode,

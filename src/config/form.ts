@@ -33,6 +33,16 @@ export const headerName: TextForm = {
   },
 };
 
+/** RFC 9110 §8.3.1, without parameters. */
+export const mediaType: TextForm = {
+  pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+  problem(value) {
+    const [type = "", subtype = "", ...rest] = value.split("/");
+    if (rest.length === 0 && token.test(type) && token.test(subtype) && type !== "*") return undefined;
+    return `${JSON.stringify(value)} is not a media type (without parameters)`;
+  },
+};
+
 /** What node's parser lets through, less CONNECT, which has no path to be routed by. */
 const methods = METHODS.filter((name) => name !== "CONNECT");
 

@@ -65,8 +65,9 @@ export function defaultConfig(overrides: Overrides & { readonly upstream: string
   return { kind: "bad", message: findings.mistakes.map(({ path, message }) => `${path} ${message}`).join("; ") };
 }
 
-/** A client that sends no key does not notice the gateway. */
+/** A client that sends no key does not notice the gateway: nothing ends, or waits, but where it would without it (decision 0117). */
 const withoutFile = {
+  defaults: { upstream: { timeout: "1h", connections: 10_000 } },
   routes: [
     { name: "all", match: { path: "/*", methods: ["POST", "PATCH"] }, idempotency: { key: { required: false } } },
     { name: "other-methods", match: { path: "/*" } },

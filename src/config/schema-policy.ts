@@ -1,4 +1,4 @@
-import { headerName, method, regularExpression } from "./form.js";
+import { headerName, mediaType, method, regularExpression } from "./form.js";
 import { probeUrl } from "./probe-url.js";
 import { outcomes } from "./schema-outcomes.js";
 import { choice, duration, either, flag, group, integer, list, size, text } from "./setting.js";
@@ -98,6 +98,18 @@ const response = group(
       min: "0",
       max: "256MiB",
       description: "A longer body is passed on but not kept: a retry gets 409 `response-not-stored`.",
+    }),
+    stream: list({
+      default: [
+        "text/event-stream",
+        "application/x-ndjson",
+        "application/jsonl",
+        "application/grpc-web",
+        "multipart/x-mixed-replace",
+      ],
+      item: text({ form: mediaType, description: "A media type without parameters, or `text/*`." }),
+      description:
+        "Media types of streams: passed on part by part and not kept, like a response with `X-Accel-Buffering: no`. Parameters and suffixes (`+proto`) are not compared.",
     }),
     omitHeaders: list({
       default: [],

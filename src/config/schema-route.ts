@@ -15,7 +15,7 @@ const upstreamFields = {
     min: "1ms",
     max: longestTimer,
     description:
-      "From sending a request to its complete answer; of an event stream, to its head. Past it the outcome is unknown.",
+      "From sending a request to its complete answer. Of a stream, and on routes without `idempotency`: to the head of the answer, then between two parts. Past it the outcome is unknown.",
   }),
   connectTimeout: duration({
     default: "2s",

@@ -1,5 +1,5 @@
 import type { EventHub } from "../events.js";
-import type { Attempt, Claim, FlightId, Landing, Lease } from "../model.js";
+import type { Attempt, Claim, FlightId, Landing, Lease, StreamedResponse } from "../model.js";
 import { inProgress, judge, outcomeUnknown, type Verdict } from "../rules/judge.js";
 import { type RecordStore, StoreUnavailableError } from "../store/record-store.js";
 import { TurnoverMap } from "../turnover.js";
@@ -208,7 +208,12 @@ export class Engine {
   async #run(flight: Flight, place: string, look: Look, mustProbe: boolean): Promise<void> {
     flight.run();
     const { first } = flight;
-    const { outcome, landing } = await this.#executions.run(first.attempt, first.work, wonBy(look), mustProbe);
+    const begun = (response: StreamedResponse) => {
+      if (flight.release(first)) first.reply({ kind: "stream", response, result: "executed" });
+      else response.body.readOn();
+    };
+    const won = wonBy(look);
+    const { outcome, landing } = await this.#executions.run(first.attempt, first.work, won, mustProbe, begun);
     for (const client of this.#over(flight, place)) {
       const isOwn = client === first && outcome !== undefined;
       client.reply(
@@ -241,8 +246,13 @@ export class Engine {
     }
     if (claim?.kind === "won") {
       const won: Won = { lease, askedAtMs, taken: null };
-      const { outcome, landing } = await this.#executions.run(attempt, work, won, false);
-      if (outcome !== undefined) client.reply(ownAnswer(outcome, landing, "executed"));
+      let isReplied = false;
+      const begun = (response: StreamedResponse) => {
+        isReplied = true;
+        client.reply({ kind: "stream", response, result: "executed" });
+      };
+      const { outcome, landing } = await this.#executions.run(attempt, work, won, false, begun);
+      if (outcome !== undefined && !isReplied) client.reply(ownAnswer(outcome, landing, "executed"));
       return;
     }
     if (claim !== undefined) {

@@ -1,5 +1,5 @@
 import type { EventHub } from "../events.js";
-import type { Attempt, DoubtCause, Landing, Lease, Outcome } from "../model.js";
+import type { Attempt, DoubtCause, Landing, Lease, Outcome, StreamedResponse } from "../model.js";
 import type { RecordStore } from "../store/record-store.js";
 import { TurnoverMap } from "../turnover.js";
 import { always, type Work } from "./answer.js";
@@ -13,6 +13,17 @@ export interface Won {
   readonly askedAtMs: number;
   /** Why the record was in doubt before. */
   readonly taken: DoubtCause | null;
+}
+
+/** Gives a response that has only begun to the client whose request was run. */
+type Begun = (response: StreamedResponse) => void;
+
+interface Execution {
+  readonly attempt: Attempt;
+  readonly work: Work;
+  readonly won: Won;
+  readonly kept: Kept;
+  readonly begun: Begun;
 }
 
 /** How an execution ended. Without an outcome it was probed, and nothing was sent. */
@@ -65,7 +76,7 @@ export class Executions {
    * It may be paused again before anything is sent, or wait for a connection, or for what a probe finds: so the lease is
    * looked at once more right before the first octet is written.
    */
-  async run(attempt: Attempt, work: Work, won: Won, mustProbe: boolean): Promise<Ended> {
+  async run(attempt: Attempt, work: Work, won: Won, mustProbe: boolean, begun: Begun): Promise<Ended> {
     const { lease } = won;
     const { leaseMs, retentionMs } = attempt.policy;
     const about = aboutOf(attempt);
@@ -73,7 +84,8 @@ export class Executions {
     const kept = this.#keeper.keep(lease, leaseMs, retentionMs, won.askedAtMs, () => this.hub.emit("leaseLost", about));
     this.#running.set(kept, attempt);
     try {
-      return await (mustProbe ? this.#probe(attempt, work, won, kept) : this.#send(attempt, work, won, kept, false));
+      const execution = { attempt, work, won, kept, begun };
+      return await (mustProbe ? this.#probe(execution) : this.#send(execution, false));
     } finally {
       this.#keeper.drop(kept);
       this.#running.delete(kept);
@@ -82,9 +94,11 @@ export class Executions {
   }
 
   /** `isDenied`: the upstream has said that what was in doubt was not done. */
-  async #send(attempt: Attempt, work: Work, { lease, taken }: Won, kept: Kept, isDenied: boolean): Promise<Ended> {
+  async #send({ attempt, work, won, kept, begun }: Execution, isDenied: boolean): Promise<Ended> {
+    const { lease, taken } = won;
     const isOurs = attempt.policy.mode === "observe" ? always : () => this.#keeper.isSurelyHeld(kept);
-    const outcome = await work.run(isOurs);
+    let outcome = await work.run(isOurs);
+    if (outcome.kind === "streamed") outcome = await ending(outcome, begun);
     this.#keeper.drop(kept);
     const doubt = isDenied && outcome.kind !== "unsent" ? null : taken;
     const landing = await this.#settler.settle(attempt, lease, kept, outcome, doubt);
@@ -92,9 +106,10 @@ export class Executions {
   }
 
   /** Only an upstream that says that nothing was done is sent the request. */
-  async #probe(attempt: Attempt, work: Work, won: Won, kept: Kept): Promise<Ended> {
+  async #probe(execution: Execution): Promise<Ended> {
+    const { attempt, work, won, kept } = execution;
     const answer = await work.probe();
-    if (answer.kind === "notDone") return this.#send(attempt, work, won, kept, true);
+    if (answer.kind === "notDone") return this.#send(execution, true);
     this.#keeper.drop(kept);
     const landing = await this.#settler.settleProbed(attempt, won.lease, kept, answer, won.taken);
     return { outcome: undefined, landing };
@@ -118,4 +133,12 @@ export class Executions {
       }),
     );
   }
+}
+
+/** The execution lasts for as long as its stream; a torn one is no answer, whatever its status said. */
+async function ending(streamed: Extract<Outcome, { kind: "streamed" }>, begun: Begun): Promise<Outcome> {
+  const { response } = streamed;
+  begun(response);
+  const end = await response.body.ended;
+  return end.kind === "whole" ? streamed : { kind: "unanswered", error: end.error, cause: end.cause };
 }

@@ -87,6 +87,11 @@ export class Flight {
     if (seat !== undefined) this.#standUp(seat);
   }
 
+  /** The first client gets a stream, and waits for nothing more; the others go on waiting. `false`: it has been answered. */
+  release(first: Client): boolean {
+    return this.#seats.delete(first);
+  }
+
   /** Somebody else runs it: now the first client waits like all the others. `onEmpty`: the last one has left. */
   watch(onEmpty: () => void): void {
     this.#onEmpty = onEmpty;

@@ -117,6 +117,7 @@ export class Errand implements Client, Work {
         body,
         timeoutMs: route.upstream.timeoutMs,
         maxStoredBytes: policy.maxStoredBytes,
+        streamPattern: policy.streamPattern,
         mayBeSent: isOurs,
       };
       const end = trace === undefined ? undefined : traceCall(trace, dispatch, publicPath(route, head.rawPath));
@@ -179,6 +180,7 @@ function probeCall({ guarded, peer }: Task, url: string, method: string): [Upstr
     body: null,
     timeoutMs: upstream.timeoutMs,
     maxStoredBytes: policy.maxStoredBytes,
+    streamPattern: policy.streamPattern,
   };
   return [isSameOrigin ? upstream : { ...upstream, origin }, dispatch];
 }

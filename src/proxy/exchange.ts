@@ -1,11 +1,13 @@
 import { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import type { Outcome, StreamedResponse } from "../model.js";
-import { headerValue, isEventStream } from "../rules/headers.js";
+import { headerValue } from "../rules/headers.js";
 import { responseHeaders } from "../rules/response-headers.js";
-import { isTorn } from "./pools.js";
+import { isStream } from "../rules/streams.js";
 import { ResponseStream } from "./response-stream.js";
 import type { SeatedHandler } from "./seats.js";
+import { isTorn } from "./undici-resets.js";
+import { Upload } from "./upload.js";
 
 /** Whatever takes a request: a pool, a single connection. */
 export interface Dispatching {
@@ -20,10 +22,12 @@ export interface Dispatch {
   readonly target: string;
   readonly headers: string[];
   readonly body: Buffer | Readable | null;
-  /** To the complete answer; of an event stream to its head; of one that is too large to keep, between two of its parts. */
+  /** To the complete answer; of one that is streamed to its head, then between two of its parts. */
   readonly timeoutMs: number;
   /** What is larger is streamed; below 0 everything is, but what `gatherBytes` allows. */
   readonly maxStoredBytes: number;
+  /** `Content-Type` of what is streamed whatever its size; absent where everything is. */
+  readonly streamPattern?: RegExp;
   /** Asked right before the first octet is written: with `false` none is. */
   readonly mayBeSent?: () => boolean;
 }
@@ -34,11 +38,15 @@ export interface Dispatch {
  */
 const gatherBytes = 16 * 1024;
 
+/** How long a stream without a client is read on: this many times the silence that is allowed, and never longer than an hour. */
+const readOnTimeouts = 20;
+const longestReadOnMs = 60 * 60 * 1000;
+
 /**
  * One call, never repeated. Nobody's connection can stop it: it ends with the upstream's answer, an error or the timeout.
  *
  *     queued ──onConnect──▶ sent ──onHeaders──▶ answering ──▶ answered
- *        │                   │                     └─too large, event stream─▶ streamed
+ *        │                   │                     └─too large, or a stream─▶ streamed
  *      unsent            unanswered
  *
  * undici calls `onConnect` right before the first byte is written: what fails earlier was never sent, and the error's
@@ -146,17 +154,22 @@ class Call implements SeatedHandler {
   onHeaders(status: number, rawHeaders: Buffer[], resume: () => void, reason: string): boolean {
     if (status < 200) return true;
     const raw = rawHeaders.map(latin1);
-    this.#isLengthKnown = isDelimited(status, this.dispatch.method, raw);
+    const { method, maxStoredBytes, streamPattern } = this.dispatch;
+    const isBodiless = method === "HEAD" || status === 204 || status === 304;
+    this.#isLengthKnown = isBodiless || isDelimited(raw);
     this.#head = { status, reason: octetsOf(reason), headers: responseHeaders(raw) };
-    const declaredBytes = Number(headerValue(raw, "content-length") ?? 0);
-    const isEndless = isEventStream(raw);
+    const length = headerValue(raw, "content-length");
+    const declaredBytes = Number(length ?? 0);
     this.#resume = resume;
-    if (!isEndless && declaredBytes <= this.dispatch.maxStoredBytes) return true;
-    if (this.dispatch.maxStoredBytes < 0 && !isEndless && this.#isLengthKnown && declaredBytes <= gatherBytes) {
-      this.#gathering = setImmediate(() => this.#startStream(false));
+    // There is nothing to pass on part by part, whatever its fields say.
+    if (isBodiless || (length !== undefined && declaredBytes === 0)) return true;
+    const isStreamed = streamPattern !== undefined && isStream(raw, streamPattern);
+    if (!isStreamed && declaredBytes <= maxStoredBytes) return true;
+    if (maxStoredBytes < 0 && this.#isLengthKnown && declaredBytes <= gatherBytes) {
+      this.#gathering = setImmediate(() => this.#startStream());
       return true;
     }
-    this.#startStream(isEndless);
+    this.#startStream();
     return false;
   }
 
@@ -167,17 +180,17 @@ class Call implements SeatedHandler {
 
   onData(chunk: Buffer): boolean {
     if (this.#stream !== undefined) {
-      if (!this.#stream.endless) this.#timer.refresh();
+      this.#timer.refresh();
       return this.#stream.push(chunk);
     }
     this.#parts.push(chunk);
     this.#bytes += chunk.length;
     if (this.#gathering !== undefined || this.#bytes <= this.dispatch.maxStoredBytes) return true;
-    this.#startStream(false);
+    this.#startStream();
     return false;
   }
 
-  /** The seat is given on last: what becomes of it is nothing to this call's outcome. */
+  /** `onOver` comes last: an error in it must not change this call's outcome. */
   onComplete(trailers: string[] | null): void {
     try {
       this.#complete(trailers);
@@ -233,28 +246,35 @@ class Call implements SeatedHandler {
     this.#end({ kind: "answered", response: { ...this.#head, body, trailers } });
   }
 
-  #startStream(endless: boolean): void {
+  #startStream(): void {
     const head = this.#head;
     if (head === undefined || this.#isOver) return;
     clearImmediate(this.#gathering);
     this.#gathering = undefined;
-    if (endless) clearTimeout(this.#timer);
-    const stream = new ResponseStream(endless, this.#resume, () => this.#abort?.());
+    this.#timer.refresh();
+    const { timeoutMs } = this.dispatch;
+    const wantMore = () => {
+      // The time that the client took is not the upstream's silence.
+      this.#timer.refresh();
+      this.#resume();
+    };
+    const maxReadOnMs = Math.min(timeoutMs * readOnTimeouts, longestReadOnMs);
+    const stream = new ResponseStream(wantMore, () => this.#abort?.(), maxReadOnMs);
     this.#stream = stream;
     for (const part of this.#parts) stream.push(part);
     stream.hold();
     this.#parts = [];
-    const response: StreamedResponse = { ...head, body: stream, endless, trailers: stream.trailers };
+    const response: StreamedResponse = { ...head, body: stream, trailers: stream.trailers };
     this.#end({ kind: "streamed", response });
   }
 
   #expire(): void {
-    const error = new TimeoutError(`no complete answer within ${this.dispatch.timeoutMs} ms`);
-    // A reader who takes his time is not the upstream's silence.
-    if (this.#stream?.isHeld) {
+    // A client that takes its time to read, or to send, is not the upstream's silence.
+    if (this.#stream?.isHeld || (this.dispatch.body instanceof Upload && this.dispatch.body.isWaiting)) {
       this.#timer.refresh();
       return;
     }
+    const error = new TimeoutError(`no complete answer within ${this.dispatch.timeoutMs} ms`);
     if (this.#stream === undefined) {
       this.#end(this.#isSent ? { kind: "unanswered", error, cause: "timeout" } : { kind: "unsent", error });
     }
@@ -272,8 +292,7 @@ class Call implements SeatedHandler {
 }
 
 /** Whether the end of the body can be told from the end of the connection (RFC 9112 §6.3). */
-function isDelimited(status: number, method: string, raw: readonly string[]): boolean {
-  if (method === "HEAD" || status === 204 || status === 304) return true;
+function isDelimited(raw: readonly string[]): boolean {
   return headerValue(raw, "content-length") !== undefined || headerValue(raw, "transfer-encoding") !== undefined;
 }
 

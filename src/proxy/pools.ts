@@ -1,23 +1,13 @@
-import type { Duplex } from "node:stream";
 import { buildConnector, Pool } from "undici";
 import type { Upstream } from "../model.js";
 import { UpstreamPool } from "./plain/upstream-pool.js";
 import { SeatedPool, Seats } from "./seats.js";
+import { watchResets } from "./undici-resets.js";
 
 /** Idle connections are dropped before most upstreams drop theirs, ms; a shorter `Keep-Alive: timeout` is honoured. */
 const keepAliveMs = 4_000;
 const longestKeepAliveMs = 30_000;
 const maxHeaderBytes = 64 * 1024;
-
-let tearing = false;
-
-/**
- * Whether a connection is being torn down by a reset at this very moment. A response without a length ends with its
- * connection, and undici takes a reset for such an end: asked from `onComplete`, this tells a whole answer from a torn one.
- */
-export function isTorn(): boolean {
-  return tearing;
-}
 
 /** The connections to one upstream: those undici makes, and those of requests that are sent plainly. They share its seats. */
 interface Pair {
@@ -105,20 +95,10 @@ function openFull(upstream: Upstream): Pool {
     connect(options, callback) {
       connect(options, (...[error, socket]) => {
         if (error !== null) return callback(error, null);
-        watchTearing(socket);
+        watchResets(socket);
         callback(null, socket);
       });
     },
-  });
-}
-
-/** For `isTorn`. Before undici's own listener, which may complete a response from within this very event. */
-export function watchTearing(socket: Duplex): void {
-  socket.on("error", () => {
-    tearing = true;
-    process.nextTick(() => {
-      tearing = false;
-    });
   });
 }
 

@@ -5,8 +5,10 @@ import type { Result } from "../events.js";
 import type { Cors, HeaderPairs, ProblemCode, ProblemNote, StoredResponse, StreamedResponse } from "../model.js";
 import { type ProblemContext, type ProblemDocument, type ProblemTypes, problemDocument } from "../problem.js";
 import { corsFields, replayedCors } from "../rules/cors.js";
+import { headerValue } from "../rules/headers.js";
 import { type Reply, replyHeaders } from "../rules/response-headers.js";
 import { hasBody } from "./body.js";
+import { resetSocket } from "./reset-socket.js";
 
 /** What was put on the wire, for the request's log line. */
 export interface Sent {
@@ -49,6 +51,7 @@ export function sendAnswer(
     return write(response, answer, context);
   } catch (error) {
     onFault(error as Error);
+    if (answer.kind === "stream") answer.response.body.readOn();
     if (response.headersSent) response.destroy();
     return sendProblem(response, unwritable, "error", problemContext(context));
   }
@@ -68,7 +71,7 @@ function write(response: ServerResponse, answer: Answer, context: ReplyContext):
         response,
         answer.response,
         answerHeaders(answer.response.headers, shapeOf(answer.response, context), context),
-        "drain",
+        "readOn",
       );
       return { status: answer.response.status, result: answer.result };
     case "response": {
@@ -99,12 +102,13 @@ export function shapeOf(
   isReplay = false,
   residentSeconds: number | undefined = undefined,
 ): Reply {
-  const body = "endless" in answered ? undefined : answered.body;
+  const { body } = answered;
+  const isStreamed = !Buffer.isBuffer(body);
   return {
     method,
     status: answered.status,
-    bodyBytes: body?.length,
-    hasTrailers: body !== undefined && answered.trailers !== undefined && answered.trailers.length > 0,
+    bodyBytes: isStreamed ? undefined : body.length,
+    hasTrailers: !isStreamed && answered.trailers !== undefined && answered.trailers.length > 0,
     replayHeader,
     isReplay,
     residentSeconds,
@@ -182,23 +186,23 @@ export function sendWhole(response: ServerResponse, stored: StoredResponse, head
 const maxJoinedBytes = 16 * 1024;
 
 /**
- * Passes a response on while it arrives. When the reader leaves, `cut` ends the call; `drain` reads an answer to its end
- * all the same, unless it has none.
+ * Passes a response on while it arrives. When the client leaves, `cut` ends the call; with `readOn` the call goes on, and
+ * the rest is dropped.
  */
 export function sendStream(
   response: ServerResponse,
   streamed: StreamedResponse,
   headers: string[],
-  whenLeft: "cut" | "drain",
+  whenLeft: "cut" | "readOn",
 ): void {
   const { body } = streamed;
   const leave = () => {
     body.unpipe(response);
-    if (whenLeft === "cut" || streamed.endless) body.destroy();
-    else body.resume();
+    if (whenLeft === "cut") body.destroy();
+    else body.readOn();
   };
-  // Cut short upstream: cut short here, so that nobody takes the part for the whole.
-  body.on("error", () => response.destroy());
+  // Torn upstream: torn here too, so that no client takes a part for the whole.
+  body.on("error", () => tear(response, headers));
   if (response.destroyed) return leave();
   response.on("close", leave);
   writeHead(response, streamed.status, streamed.reason, headers);
@@ -212,6 +216,17 @@ export function sendStream(
 }
 
 const nothing = Buffer.alloc(0);
+
+/**
+ * Ends a response before its end, so that the client notices. Where only the end of the connection ends the body (HTTP/1.0),
+ * a mere close would look like the end of the response: the connection is reset instead.
+ */
+function tear(response: ServerResponse, headers: HeaderPairs): void {
+  const { socket } = response;
+  const isDelimited = response.chunkedEncoding || headerValue(headers, "content-length") !== undefined;
+  if (!isDelimited && socket !== null) resetSocket(socket);
+  response.destroy();
+}
 
 /** The upstream's head as it came: its own Date or none, and a status line that node would not have chosen. */
 function writeHead(response: ServerResponse, status: number, reason: string, headers: string[]): void {

@@ -22,6 +22,11 @@ export class Upload extends Readable {
     super();
   }
 
+  /** It has been asked for more than the client has sent. */
+  get isWaiting(): boolean {
+    return this.#isReading && !this.readableEnded && !this.request.readableEnded && !this.request.isPaused();
+  }
+
   override _read(): void {
     if (!this.#isReading) this.request.on("data", this.#onData).on("end", this.#onEnd).on("close", this.#onClose);
     this.#isReading = true;

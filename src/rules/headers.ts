@@ -66,14 +66,6 @@ export function connectionNames(pairs: HeaderPairs): string[] {
   return names;
 }
 
-/** An answer that may never end. */
-export function isEventStream(pairs: HeaderPairs): boolean {
-  const type = headerValue(pairs, "content-type");
-  if (type === undefined) return false;
-  const end = type.indexOf(";");
-  return trimSpace(end < 0 ? type : type.slice(0, end)).toLowerCase() === "text/event-stream";
-}
-
 /**
  * Whether a method override header names this one: each makes some framework take a request for one of another
  * method, so a request that has any of them is unsafe whatever its method.

@@ -40,6 +40,7 @@ export function policyView(policy: Policy) {
     inDoubt: policy.inDoubt,
     storeUnavailable: policy.storeUnavailable,
     maxStoredBytes: policy.maxStoredBytes,
+    streamTypes: [...policy.streamTypes],
     replayHeader: policy.replayHeader,
     mode: policy.mode,
   };

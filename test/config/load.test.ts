@@ -7,6 +7,7 @@ import t from "tap";
 import { defaultConfig, loadConfig } from "../../src/config/load.js";
 import { parseOverrides } from "../../src/config/overrides.js";
 import { restartOnly } from "../../src/config/restart.js";
+import { streamPattern } from "../../src/config/stream-pattern.js";
 import { runs } from "../property-runs.js";
 import { certificate, expired, key, otherKey } from "./pem.js";
 import { configOf, load, mistakes, route } from "./sample.js";
@@ -80,6 +81,14 @@ t.test("what is not written has its default, compiled and frozen", (t) => {
         probe: null,
         storeUnavailable: "reject",
         maxStoredBytes: 1_048_576,
+        streamTypes: [
+          "text/event-stream",
+          "application/x-ndjson",
+          "application/jsonl",
+          "application/grpc-web",
+          "multipart/x-mixed-replace",
+        ],
+        streamPattern: streamPattern(routes[0]!.policy!.streamTypes),
         omitHeaders: new Set(),
         replayHeader: "Idempotent-Replayed",
         mode: "enforce",
@@ -417,7 +426,7 @@ t.test("without a file, POST and PATCH are protected where a key is sent, and no
     name: "all",
     match: { path: "/*" },
     policy: { key: { required: false } },
-    upstream: { origin: "http://api:3000" },
+    upstream: { origin: "http://api:3000", timeoutMs: 3_600_000, connections: 10_000 },
   });
   t.same(all?.match.methods, new Set(["POST", "PATCH"]));
   t.match(others, { match: { methods: null, path: "/*", ambiguousPaths: "auto" }, policy: null });

@@ -36,6 +36,8 @@ export const policy: Policy = {
   probe: null,
   storeUnavailable: "reject",
   maxStoredBytes: 1_048_576,
+  streamTypes: ["text/event-stream"],
+  streamPattern: /^text\/event-stream/,
   omitHeaders: new Set(),
   replayHeader: "Idempotent-Replayed",
   mode: "enforce",

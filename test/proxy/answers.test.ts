@@ -381,15 +381,21 @@ t.test("a reader that takes its time is no silent upstream; a silent upstream is
   }
 });
 
-t.test("an event stream may be silent for longer than the timeout", async (t) => {
+t.test("an event stream may last longer than the timeout, and not be silent for longer", async (t) => {
   for (const path of ["/quick", "/quick-bare"]) {
     upstream.on(path, async ({ response }) => {
       response.writeHead(200, { "content-type": "Text/Event-Stream; charset=utf-8" });
-      response.write("data: 1\n\n");
-      await pause(700);
-      response.end("data: 2\n\n");
+      for (let at = 0; at < 9; at++) {
+        response.write(`data: ${at}\n\n`);
+        await pause(80);
+      }
+      response.end("data: 9\n\n");
     });
-    t.equal((await post(url + path, { key: newKey() })).text, "data: 1\n\ndata: 2\n\n", path);
+    t.match((await post(url + path, { key: newKey() })).text, /data: 9\n\n$/, path);
+    upstream.on(path, ({ response }) => {
+      response.writeHead(200, { "content-type": "text/event-stream" }).write("data: 1\n\n");
+    });
+    await t.rejects(post(url + path, { key: newKey() }), `${path}: silent, torn`);
   }
 });
 

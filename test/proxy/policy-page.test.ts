@@ -57,6 +57,7 @@ t.test("the policy of every protected route is published, and nothing of an unpr
     inDoubt: "probe",
     storeUnavailable: "reject",
     maxStoredBytes: 1024,
+    streamTypes: ["text/event-stream"],
     replayHeader: "Idempotent-Replayed",
     mode: "enforce",
     retentionText: "24 hours",

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import t from "tap";
-import { connectionNames, headerValue, headerValues, isEventStream } from "../../src/rules/headers.js";
+import { connectionNames, headerValue, headerValues } from "../../src/rules/headers.js";
 import { type Forwarding, receivedTraceparent, requestHeaders } from "../../src/rules/request-headers.js";
 import { type Reply, replyHeaders, responseHeaders } from "../../src/rules/response-headers.js";
 import { runs } from "../property-runs.js";
@@ -279,18 +279,4 @@ t.test("looking up is blind to letter case, and to nothing else", async (t) => {
   t.equal(headerValue(fields, "x-b"), undefined);
   t.equal(headerValue(["A", "x-a"], "x-a"), undefined, "a value is no name");
   t.same(connectionNames(["Connection", "Close,  x-A\t,,", "connection", "B"]), ["close", "x-a", "b"]);
-});
-
-t.test("an event stream is told by its media type alone", async (t) => {
-  for (const type of ["text/event-stream", "Text/Event-Stream; charset=utf-8", " text/event-stream ;x"]) {
-    t.equal(isEventStream(["Content-type", type]), true, type);
-  }
-  for (const fields of [
-    [],
-    ["Content-Type", "text/event-streams"],
-    ["Content-Type", "text/plain; text/event-stream"],
-    ["Accept", "text/event-stream"],
-  ]) {
-    t.equal(isEventStream(fields), false, fields.join());
-  }
 });

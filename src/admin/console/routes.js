@@ -87,7 +87,7 @@ function policyFacts(policy, upstream) {
     ],
     [
       "Responses",
-      `stored up to ${bytes(policy.maxStoredBytes)}${policy.omitHeaders.length > 0 ? `, without ${policy.omitHeaders.join(", ")}` : ""}`,
+      `stored up to ${bytes(policy.maxStoredBytes)}, but for streams (${list(policy.streamTypes)})${policy.omitHeaders.length > 0 ? `, without ${policy.omitHeaders.join(", ")}` : ""}`,
     ],
     ["Mode", policy.mode === "observe" ? "observe: counted, nothing is changed" : policy.mode],
   ]);

@@ -3,7 +3,8 @@ import { Duplex } from "node:stream";
 import { Client } from "undici";
 import type { Outcome } from "../../model.js";
 import { type Dispatch, openCall } from "../exchange.js";
-import { clientOptions, watchTearing } from "../pools.js";
+import { clientOptions } from "../pools.js";
+import { wasReset, watchResets } from "../undici-resets.js";
 import type { UpstreamConnection } from "./upstream-connection.js";
 
 /**
@@ -36,8 +37,11 @@ class AnswerOnly extends Duplex {
     this.#waiting = [...octets];
     const socket = connection.handOver((part) => this.#pass(part));
     this.#socket = socket;
-    watchTearing(this);
-    socket.on("end", () => this.#pass(null));
+    watchResets(this);
+    socket.prependListener("end", () => {
+      if (wasReset(socket)) this.destroy(socket.errored ?? undefined);
+      else this.#pass(null);
+    });
     socket.on("error", (error) => this.destroy(error));
     socket.on("close", () => {
       // Cut by ourselves: an answer of unknown length would seem to have come to its end.

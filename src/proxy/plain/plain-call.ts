@@ -23,6 +23,7 @@ class Call implements PlainCall {
   readonly head: string;
   readonly body: Buffer;
   readonly maxBodyBytes: number;
+  readonly streamPattern: RegExp | undefined;
   readonly #timer: NodeJS.Timeout;
   #connection: UpstreamConnection | undefined;
   #isOver = false;
@@ -35,6 +36,7 @@ class Call implements PlainCall {
     this.head = requestHead(dispatch);
     this.body = dispatch.body;
     this.maxBodyBytes = dispatch.maxStoredBytes;
+    this.streamPattern = dispatch.streamPattern;
     this.#timer = setTimeout(() => this.#expire(), dispatch.timeoutMs);
   }
 
@@ -64,7 +66,7 @@ class Call implements PlainCall {
     } else if (answer.kind === "broken") {
       this.#end({ kind: "unanswered", error: answer.error, cause: "reset" });
     } else {
-      // The deadline of the call stays ours; between two parts of an answer that is streamed there is the whole time again.
+      // The deadline of the call stays ours until the answer is whole, or is streamed: then only its parts have one.
       readOddAnswer(this.#connection!, answer.octets, this.dispatch, (outcome) => this.#end(outcome));
     }
   }

@@ -1,4 +1,5 @@
 import { isNamed } from "../../rules/headers.js";
+import { forbidsBuffering } from "../../rules/streams.js";
 import { type FieldSink, plainLength, readFieldLines, sieveFor } from "./field-lines.js";
 
 /** The head of an answer that a full parser would read in the same way. */
@@ -12,6 +13,7 @@ export interface PlainHead {
   readonly bodyBytes: number | "chunked";
   /** How long the connection may be kept for the next request, ms; `undefined` where the upstream says nothing, 0: not at all. */
   readonly keptMs: number | undefined;
+  readonly contentType: string | undefined;
 }
 
 /** `partial`: as far as it has arrived it is plain. */
@@ -24,7 +26,7 @@ const maxHeadLength = 32 * 1024;
 
 /**
  * Reads the head of an answer to a request that was not `HEAD`. Not read here: interim answers, those that end with their
- * connection, and those that are to be passed on while they arrive.
+ * connection, and those whose upstream forbids to collect them.
  */
 export function readPlainHead(text: string): HeadRead {
   if (text.length < version.length) return version.startsWith(text) ? "partial" : "odd";
@@ -48,11 +50,12 @@ function isBodiless(status: number): boolean {
   return status === 204 || status === 304;
 }
 
-type Framing = Pick<PlainHead, "bodyBytes" | "keptMs">;
+type Framing = Pick<PlainHead, "bodyBytes" | "keptMs" | "contentType">;
 
 const sieve = sieveFor([
   "content-length",
   "content-type",
+  "x-accel-buffering",
   "transfer-encoding",
   "connection",
   "keep-alive",
@@ -63,6 +66,7 @@ const sieve = sieveFor([
 function framingOf({ pairs, marked }: FieldSink, isBodiless: boolean): Framing | undefined {
   let bodyBytes: Framing["bodyBytes"] | undefined;
   let keptMs: number | undefined;
+  let contentType: string | undefined;
   for (const at of marked) {
     const [name, value] = [pairs[at]!, pairs[at + 1]!];
     if (isNamed(name, "content-length")) {
@@ -70,8 +74,9 @@ function framingOf({ pairs, marked }: FieldSink, isBodiless: boolean): Framing |
       bodyBytes = plainLength(value);
       if (bodyBytes === undefined) return undefined;
     } else if (isNamed(name, "content-type")) {
-      // It may never end.
-      if (/^text\/event-stream/i.test(value)) return undefined;
+      contentType ??= value;
+    } else if (isNamed(name, "x-accel-buffering")) {
+      if (forbidsBuffering(value)) return undefined;
     } else if (isNamed(name, "transfer-encoding")) {
       if (bodyBytes !== undefined || !isNamed(value, "chunked")) return undefined;
       bodyBytes = "chunked";
@@ -84,8 +89,8 @@ function framingOf({ pairs, marked }: FieldSink, isBodiless: boolean): Framing |
       return undefined;
     }
   }
-  if (isBodiless) return bodyBytes === "chunked" ? undefined : { bodyBytes: 0, keptMs };
-  return bodyBytes === undefined ? undefined : { bodyBytes, keptMs };
+  if (isBodiless) return bodyBytes === "chunked" ? undefined : { bodyBytes: 0, keptMs, contentType };
+  return bodyBytes === undefined ? undefined : { bodyBytes, keptMs, contentType };
 }
 
 /** A body in chunks (RFC 9112 §7.1): where its parts lie and where it ends. */

@@ -9,6 +9,12 @@ export type PlainAnswer =
   | { readonly kind: "odd"; readonly octets: readonly Buffer[] }
   | { readonly kind: "broken"; readonly error: Error };
 
+/** Which answers are collected until they are whole: all others are odd. */
+export interface WholeAnswers {
+  readonly maxBodyBytes: number;
+  readonly streamPattern?: RegExp | undefined;
+}
+
 export interface UpstreamAddress {
   readonly host: string;
   readonly port: number;
@@ -30,6 +36,7 @@ export class UpstreamConnection {
   /** While it waits for an answer. */
   #answered: ((answer: PlainAnswer) => void) | undefined;
   #maxBodyBytes = 0;
+  #streamPattern: RegExp | undefined;
   #text = "";
   #octets: Buffer[] = [];
   #head: PlainHead | undefined;
@@ -90,9 +97,15 @@ export class UpstreamConnection {
   }
 
   /** From here on nobody can know whether the request was carried out until `answered` is called, once. */
-  send(head: string, body: Buffer, maxBodyBytes: number, answered: (answer: PlainAnswer) => void): void {
+  send(
+    head: string,
+    body: Buffer,
+    { maxBodyBytes, streamPattern }: WholeAnswers,
+    answered: (answer: PlainAnswer) => void,
+  ): void {
     this.#answered = answered;
     this.#maxBodyBytes = maxBodyBytes;
+    this.#streamPattern = streamPattern;
     writeMessage(this.#socket, head, body);
   }
 
@@ -111,6 +124,7 @@ export class UpstreamConnection {
     const head = readPlainHead(text);
     if (head === "odd") return this.#leave(buffer, bytes);
     if (head === "partial") return this.#keep(text, buffer, bytes);
+    if (this.#isStream(head)) return this.#leave(buffer, bytes);
     if (head.bodyBytes === "chunked") return this.#readChunks(head, text, buffer, bytes);
     const { bodyAt, bodyBytes } = head;
     if (bodyBytes > this.#maxBodyBytes) return this.#leave(buffer, bytes);
@@ -123,6 +137,10 @@ export class UpstreamConnection {
     this.#octets = [];
   }
 
+  #isStream({ bodyBytes, contentType }: PlainHead): boolean {
+    return contentType !== undefined && bodyBytes !== 0 && this.#streamPattern?.test(contentType) === true;
+  }
+
   #collect(head: PlainHead, buffer: Buffer, bytes: number): void {
     const wanted = Math.min(bytes, this.#missingBytes);
     this.#parts.push(Buffer.from(buffer.subarray(0, wanted)));
@@ -132,7 +150,9 @@ export class UpstreamConnection {
 
   #readChunks(head: PlainHead, text: string, buffer: Buffer, bytes: number): void {
     const chunks = readPlainChunks(text, head.bodyAt);
-    if (chunks === "odd" || text.length > maxChunkedLength) return this.#leave(buffer, bytes);
+    const isTooLong =
+      text.length > maxChunkedLength || (chunks === "partial" && text.length - head.bodyAt > this.#maxBodyBytes);
+    if (chunks === "odd" || isTooLong) return this.#leave(buffer, bytes);
     if (chunks === "partial") return this.#keep(text, buffer, bytes);
     const body = latin1(chunks.parts.map(([from, to]) => text.slice(from, to)).join(""));
     if (body.length > this.#maxBodyBytes) return this.#leave(buffer, bytes);

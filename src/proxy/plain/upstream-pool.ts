@@ -1,12 +1,16 @@
 import { TurnoverSet } from "../../turnover.js";
 import type { Seats } from "../seats.js";
-import { type PlainAnswer, type UpstreamAddress, UpstreamConnection } from "./upstream-connection.js";
+import {
+  type PlainAnswer,
+  type UpstreamAddress,
+  UpstreamConnection,
+  type WholeAnswers,
+} from "./upstream-connection.js";
 
 /** A request that waits for a connection or an answer. Everything is called at most once, in this order. */
-export interface PlainCall {
+export interface PlainCall extends WholeAnswers {
   readonly head: string;
   readonly body: Buffer;
-  readonly maxBodyBytes: number;
   /** Right before its first octet is written; `false`: it has been given up, and is not. */
   mayBeSent(connection: UpstreamConnection): boolean;
   answered(answer: PlainAnswer): void;
@@ -165,7 +169,7 @@ export class UpstreamPool {
 
   #sendOver(connection: UpstreamConnection, call: PlainCall): void {
     if (!call.mayBeSent(connection)) return this.#keep(connection, undefined);
-    connection.send(call.head, call.body, call.maxBodyBytes, (answer) => {
+    connection.send(call.head, call.body, call, (answer) => {
       if (answer.kind === "whole") this.#rest(connection, answer.head.keptMs);
       call.answered(answer);
     });

@@ -174,19 +174,18 @@ for (const [how, port] of Object.entries(ports)) {
   });
 }
 
-t.test("a client that has left before its answer begins to stream: it is read to its end, or cut", async (t) => {
+t.test("a client that has left before its answer begins to stream: it is read to its end", async (t) => {
   const gateway = clear;
   for (const kind of ["whole", "events"]) {
-    let isCut = false;
     let isRead = false;
     let go = () => {};
     upstream.on("/small", ({ response }) => {
-      response.on("close", () => {
-        isCut = !response.writableFinished;
-      });
       go = () => {
         if (kind === "events") {
           response.writeHead(200, { "content-type": "text/event-stream" }).write("data: 1\n\n");
+          response.end("data: 2\n\n", () => {
+            isRead = true;
+          });
           return;
         }
         response.writeHead(200, { "content-length": 3_000_000 });
@@ -203,7 +202,7 @@ t.test("a client that has left before its answer begins to stream: it is read to
     client.hangUp();
     await pause(20);
     go();
-    await gateway.until(kind, () => (kind === "events" ? isCut : isRead));
+    await gateway.until(kind, () => isRead);
     await gateway.quiet();
     t.match(await post(`${gateway.url}/small`, { key, body: "x", headers: { host: "localhost" } }), { status: 409 });
   }

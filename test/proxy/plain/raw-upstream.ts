@@ -112,7 +112,7 @@ export async function told(outcome: Outcome | Promise<Outcome>): Promise<string>
   if (of.kind === "answered") return `${of.response.status} ${of.response.body.toString("latin1")}`;
   if (of.kind === "unanswered") return `unanswered ${of.cause}`;
   if (of.kind === "unsent") return "unsent";
-  return of.response.endless ? "streamed endless" : "streamed";
+  return "streamed";
 }
 
 export async function until(isSo: () => boolean): Promise<void> {
