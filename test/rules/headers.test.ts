@@ -123,6 +123,8 @@ t.test("a trusted peer is believed: addresses are appended to, the rest is kept"
     ...received.slice(4),
     "X-Forwarded-For",
     "203.0.113.9, 198.51.100.7, 10.0.0.1, 10.0.0.2",
+    "Via",
+    "1.1 ig-here",
     "traceparent",
     made,
   ]);
