@@ -10,11 +10,9 @@ const root = fileURLToPath(new URL(".", import.meta.url));
 const files = ["proxy", "spec"]
   .flatMap((folder) => readdirSync(join(root, folder), { recursive: true }).map((file) => join(folder, String(file))))
   .filter((file) => file.endsWith(".test.ts") && readFileSync(join(root, file), "utf8").includes('/gateway.js"'))
-  // What they say of the client's connection holds on the fast path only.
-  .filter((file) => !/plain|connections/.test(file))
   .sort();
 
-t.ok(files.length >= 12, "there are tests of the request path");
+t.ok(files.length >= 15, "there are tests of the request path");
 for (const file of files) {
   const env = { ...process.env, FAST_PATH: "off" };
   t.spawn(process.execPath, [...process.execArgv, join(root, file)], { env }, `fastPath off: ${file}`);

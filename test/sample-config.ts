@@ -68,6 +68,8 @@ export function sampleConfig(changes: Partial<Config> = {}): Config {
         bufferedBodiesBytes: 268_435_456,
         headersTimeoutMs: 15_000,
         requestTimeoutMs: 60_000,
+        connections: 10_000,
+        pipelined: 16,
       },
     },
     admin: { host: "127.0.0.1", port: 0, token: null },

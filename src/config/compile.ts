@@ -34,6 +34,8 @@ export function compile(settings: Settings, routes: readonly RouteSettings[], ar
         // node refuses a head that may take longer than the whole request.
         headersTimeoutMs: Math.min(limits.headersTimeout, limits.requestTimeout),
         requestTimeoutMs: limits.requestTimeout,
+        connections: limits.connections,
+        pipelined: limits.pipelined,
       },
     },
     admin: { host: admin.host, port: admin.port, token: admin.token === "" ? null : admin.token },

@@ -19,6 +19,8 @@ export interface Config {
       readonly bufferedBodiesBytes: number;
       readonly headersTimeoutMs: number;
       readonly requestTimeoutMs: number;
+      readonly connections: number;
+      readonly pipelined: number;
     };
   };
   readonly admin: {

@@ -36,12 +36,26 @@ const limits = group(
       max: "1024GiB",
       description: "The bodies of all requests at once; beyond it 503 with `Retry-After`.",
     }),
+    connections: integer({
+      default: 10_000,
+      min: 1,
+      max: 1_000_000,
+      description:
+        "Connections of clients, of each worker; beyond it new ones are closed. Kept below the limit of file descriptors.",
+    }),
+    pipelined: integer({
+      default: 16,
+      min: 1,
+      max: 1000,
+      description: "Requests of one connection that may wait for their turn; beyond it the connection is not read.",
+    }),
     headersTimeout: duration({ default: "15s", min: "100ms", max: "24h", description: "To receive a request's head." }),
     requestTimeout: duration({
       default: "60s",
       min: "100ms",
       max: "24h",
-      description: "To receive a whole request. Waiting and the upstream's time do not count.",
+      description:
+        "To receive a whole protected request; waiting and the upstream's time do not count. On other routes only a silence of that length ends an upload. A client that takes no byte of an answer for that long is cut.",
     }),
   },
 );

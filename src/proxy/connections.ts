@@ -1,71 +1,92 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import { TurnoverMap } from "../turnover.js";
+import { ClientConnection, type Turn } from "./client-connection.js";
+import { closeGently } from "./close-gently.js";
+import { attachParser } from "./node-parser.js";
+import { WriteProgress } from "./write-progress.js";
 
-/**
- * The answers that each connection is still owed, oldest first. They go out in the order of their requests (RFC 9112
- * §9.3.2), so nothing else may be written to a connection while it is owed one.
- */
+export interface ConnectionLimits {
+  /** Requests of one connection that may wait for their turn. */
+  readonly maxWaiting: number;
+  /** To receive a request whose body is wanted whole; the silence that ends another one; without a byte taken, ms. */
+  readonly requestMs: number;
+  /** How often they are looked after, ms. */
+  readonly checkMs: number;
+}
+
+interface Served {
+  readonly connection: ClientConnection;
+  readonly progress: WriteProgress;
+  readonly receive: (bytes: Buffer) => void;
+  readonly forget: () => void;
+}
+
+/** The clients' connections that node's server reads. */
 export class Connections {
-  /** Lists and no sets, as `turnover.ts` has it: the first to go is nearly always the first of them. */
-  readonly #owed = new TurnoverMap<Socket, ServerResponse[]>();
-  readonly #ending = new WeakSet<Socket>();
-  /** Something else is spoken there. */
-  readonly #foreign = new WeakSet<Socket>();
+  readonly #served = new Map<Socket, Served>();
+  #timer: NodeJS.Timeout | undefined;
   #isClosing = false;
 
-  /** A connection over which requests will come; perhaps one that was upgraded in vain. */
-  meet(socket: Socket): void {
-    this.#foreign.delete(socket);
-    if (this.#owed.get(socket) !== undefined) return;
-    const owed: ServerResponse[] = [];
-    this.#owed.set(socket, owed);
-    socket.once("close", () => {
-      this.#owed.delete(socket);
-      // Node tells only the response whose turn it was.
-      for (const response of [...owed]) if (response.socket === null) close(response);
-    });
+  constructor(
+    private readonly limits: ConnectionLimits,
+    /** A request has not come in time. */
+    private readonly late: (socket: Socket) => void,
+  ) {}
+
+  /** `attach`: node's own listener for connections. `bytes`: what has been read already. */
+  serve(socket: Socket, attach: (socket: Socket) => void, bytes?: Buffer): void {
+    const connection = new ClientConnection(socket, attachParser(socket, attach), this.limits.maxWaiting);
+    const receive = (octets: Buffer) => connection.receive(octets);
+    const forget = () => void this.#served.delete(socket);
+    this.#served.set(socket, { connection, progress: new WriteProgress(), receive, forget });
+    socket.on("data", receive).on("close", forget);
+    // What node ends a connection with, after the answer that says so.
+    socket.destroySoon = () => closeGently(socket);
+    this.#timer ??= setInterval(() => this.#check(), this.limits.checkMs).unref();
+    if (this.#isClosing) connection.receiveLast(bytes ?? nothing);
+    else if (bytes !== undefined) connection.receive(bytes);
+    if (socket.isPaused()) socket.resume();
   }
 
-  upgraded(socket: Socket): void {
-    this.#foreign.add(socket);
+  /** `false`: it is not to be begun. */
+  enter(turn: Turn): boolean {
+    return this.#of(turn.request)?.enter(turn) ?? false;
   }
 
-  enter(request: IncomingMessage, response: ServerResponse): void {
-    const { socket } = request;
-    const owed = this.#owed.get(socket);
-    owed?.push(response);
-    if (this.#isClosing) response.shouldKeepAlive = false;
-    response.on("close", () => {
-      const at = owed?.indexOf(response) ?? -1;
-      if (at >= 0) owed?.splice(at, 1);
-      if (owed?.length === 0 && (this.#isClosing || this.#ending.has(socket))) socket.destroySoon();
-    });
+  /** Something else is spoken there from here on. Returns what was read and not parsed. */
+  leave(socket: Socket): Buffer {
+    const { connection, receive, forget } = this.#served.get(socket)!;
+    socket.off("data", receive).off("close", forget);
+    this.#served.delete(socket);
+    return connection.leave();
   }
 
-  owed(socket: Socket): readonly ServerResponse[] {
-    return this.#owed.get(socket) ?? nothing;
+  /** How a connection is refused over which comes what node's parser does not accept. */
+  broken(socket: Socket): ReturnType<ClientConnection["broken"]> {
+    return this.#served.get(socket)?.connection.broken() ?? "refuse";
   }
 
-  /** The connection takes no further request, and ends with the last answer it is owed. */
-  endWhenAnswered(socket: Socket): void {
-    this.#ending.add(socket);
-    for (const response of this.owed(socket)) response.shouldKeepAlive = false;
-  }
-
-  /** The same for all of them; one that is owed nothing ends at once, also if nothing was ever asked over it. */
+  /** Each ends with the last answer it is owed; one that is owed nothing ends at once. */
   endAllWhenAnswered(): void {
     this.#isClosing = true;
-    for (const [socket, owed] of this.#owed) {
-      if (owed.length === 0 && !this.#foreign.has(socket)) socket.destroySoon();
-      for (const response of owed) response.shouldKeepAlive = false;
+    for (const { connection } of this.#served.values()) connection.endWhenAnswered();
+  }
+
+  #of({ socket }: IncomingMessage): ClientConnection | undefined {
+    return this.#served.get(socket)?.connection;
+  }
+
+  #check(): void {
+    const nowMs = performance.now();
+    const { requestMs } = this.limits;
+    for (const [socket, { connection, progress }] of this.#served) {
+      if (progress.stalledMs(socket, nowMs) > requestMs) socket.destroy();
+      else if (connection.isLate(nowMs, requestMs)) this.late(socket);
     }
+    if (this.#served.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 }
 
-const nothing: readonly ServerResponse[] = [];
-
-function close(response: ServerResponse): void {
-  response.destroy();
-  response.emit("close");
-}
+const nothing = Buffer.alloc(0);

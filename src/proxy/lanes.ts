@@ -1,10 +1,11 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Config } from "../config/config.js";
 import type { ProblemTypes } from "../problem.js";
 import { corsFields } from "../rules/cors.js";
 import { readinessOf } from "../rules/readiness.js";
+import type { Turn } from "./client-connection.js";
 import { admit, type Own, type Refused } from "./gate.js";
 import { type InForce, inForceFrom, type LaneParts } from "./in-force.js";
 import { OpenLane } from "./open-lane.js";
@@ -51,10 +52,11 @@ export class TrafficLanes implements Lanes {
     this.parts.pools.keepOnly(config.routes.map((route) => route.upstream));
   }
 
-  request(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void {
+  request(turn: Turn): void {
+    const { request } = turn;
     const inForce = this.#inForce;
     const trace = this.parts.tracer?.begin(tracedRequest(request));
-    const visit = new FullVisit(request, response, this.parts.hub, mustContinue, trace);
+    const visit = new FullVisit(turn, this.parts.hub, trace);
     const admission = admit(inForce, request);
     if (admission.kind === "guarded") this.#protectedLane.take(visit, inForce, admission);
     else if (admission.kind === "open") this.#openLane.stream(visit, inForce, admission);
@@ -62,11 +64,10 @@ export class TrafficLanes implements Lanes {
     else this.#refuse(visit, inForce, admission);
   }
 
-  upgrade(giveBack: (socket: Duplex) => void, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  upgrade(giveBack: (bytes: Buffer) => void, request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const admission = isWebSocket(request) ? admit(this.#inForce, request) : undefined;
     if (admission?.kind !== "open") {
-      withoutUpgrade(request, socket, head);
-      giveBack(socket);
+      giveBack(withoutUpgrade(request, head));
       return;
     }
     this.#openLane.tunnel(request, socket, head, admission, this.#inForce);

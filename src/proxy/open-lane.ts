@@ -23,6 +23,7 @@ export class OpenLane {
   stream(visit: FullVisit, inForce: InForce, { route, head }: Open, read?: Buffer): void {
     const { request, response } = visit;
     visit.route = route;
+    visit.isReadWhole = false;
     visit.letContinue();
     const begunMs = performance.now();
     let cancel: (() => void) | undefined;

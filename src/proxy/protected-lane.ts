@@ -25,6 +25,7 @@ export class ProtectedLane {
     const { request, response } = visit;
     const { requestBodyBytes } = inForce.config.server.limits;
     visit.route = route;
+    visit.isReadWhole = true;
     if (!isDeclaredOver(request, requestBodyBytes)) visit.letContinue();
     readBody(request, requestBodyBytes, this.parts.budget, (read) => {
       if (read.kind === "aborted") return;

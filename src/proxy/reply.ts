@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
+import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Answer } from "../engine/answer.js";
 import type { Result } from "../events.js";
 import type { Cors, HeaderPairs, ProblemCode, ProblemNote, StoredResponse, StreamedResponse } from "../model.js";
@@ -124,16 +124,19 @@ export function sendProblem(
 ): Sent {
   const instance = `urn:uuid:${randomUUID()}`;
   const document = problemDocument(problem, { instance, ...context }, context.problems);
+  if (endsConnection(problem.code)) response.shouldKeepAlive = false;
   if (!response.headersSent) send(response, document);
   return { status: document.status, result, code: problem.code, instance };
 }
 
-/** How long a client may go on sending a body that nobody wants, ms. */
-const lingerMs = 1_000;
+/** After these nothing that the connection still brings is begun: another reader may see its messages end elsewhere. */
+export function endsConnection(code: ProblemCode): boolean {
+  return code === "request-ambiguous" || code === "headers-too-many";
+}
 
 /**
- * Answers before the request's body was read. What is left of it is read and dropped: a connection closed over unread
- * octets is reset, and the client may lose the answer with it. Only where the body has arrived by then is it kept open.
+ * Answers before the request's body was read. What is left of it is read and dropped, by `closeGently` where it has not
+ * arrived by then; where it has, the connection stays open.
  */
 function send(response: ServerResponse, { status, headers, body }: ProblemDocument): void {
   const { req: request } = response;
@@ -145,39 +148,14 @@ function send(response: ServerResponse, { status, headers, body }: ProblemDocume
   setImmediate(() => {
     if (response.headersSent || response.destroyed) return;
     if (!request.complete) response.shouldKeepAlive = false;
-    response.writeHead(status, headers);
-    response.write(body);
-    endGently(response);
+    response.writeHead(status, headers).end(body);
   });
-}
-
-/** Not before the client has sent what it is sending, for as long as that may take. */
-function endGently(response: ServerResponse): void {
-  const { req: request } = response;
-  if (request.complete || isWaitingToSend(request)) {
-    response.end();
-    return;
-  }
-  request.resume();
-  const timer = setTimeout(() => response.end(), lingerMs);
-  request.on("end", () => response.end());
-  response.on("close", () => clearTimeout(timer));
-}
-
-/** It was not told to continue, so nothing will come. */
-function isWaitingToSend(request: IncomingMessage): boolean {
-  return request.headers.expect?.toLowerCase() === "100-continue";
 }
 
 export function sendWhole(response: ServerResponse, stored: StoredResponse, headers: string[]): void {
   writeHead(response, stored.status, stored.reason, headers);
   addTrailers(response, stored.trailers);
   const { body } = stored;
-  if (!response.req.complete) {
-    response.write(body);
-    endGently(response);
-    return;
-  }
   // Head and body in one string are one plain write; octets beside the head are gathered and written apart.
   if (body.length > 0 && body.length <= maxJoinedBytes) response.end(body.toString("latin1"), "latin1");
   else response.end(body);
@@ -211,7 +189,7 @@ export function sendStream(
   body.pipe(response, { end: false });
   body.on("end", () => {
     if (streamed.trailers !== undefined) addTrailers(response, streamed.trailers);
-    endGently(response);
+    response.end();
   });
 }
 

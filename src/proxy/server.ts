@@ -5,7 +5,10 @@ import type { Duplex } from "node:stream";
 import fastify, { type FastifyInstance } from "fastify";
 import type { Config } from "../config/config.js";
 import { type ProblemTypes, problemDocument } from "../problem.js";
+import type { Turn } from "./client-connection.js";
+import { closeGently } from "./close-gently.js";
 import { Connections } from "./connections.js";
+import { stopListening } from "./node-parser.js";
 import { openPassthrough } from "./passthrough.js";
 import type { PlainDoor as Door } from "./plain/plain-client.js";
 import { PlainClients } from "./plain/plain-clients.js";
@@ -16,9 +19,9 @@ export type PlainDoor = Door<Admitted>;
 
 /** What answers requests, behind the listener. */
 export interface Lanes {
-  request(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void;
-  /** `giveBack`: the upgrade is not made, and what was asked for instead can be read from the socket. */
-  upgrade(giveBack: (socket: Duplex) => void, request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  request(turn: Turn): void;
+  /** `giveBack`: the upgrade is not made; `bytes` is what was asked for instead. */
+  upgrade(giveBack: (bytes: Buffer) => void, request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** For requests of the plain form; `leave` has node's server read the connection from here on. */
   plain(leave: (socket: Socket, octets: Buffer) => void): PlainDoor;
   /** How problems are named by the configuration in force. */
@@ -31,8 +34,6 @@ export type FastifyRouting = (request: IncomingMessage, response: ServerResponse
 const maxHeaderBytes = 64 * 1024;
 /** How often the header and request timeouts are looked after, ms. */
 const timeoutCheckMs = 1_000;
-/** How long a refused connection may stay half open, ms. */
-const lingerMs = 1_000;
 /** Longer than the idle timeout of the usual load balancers (60 s), so that it is they who close, ms. */
 const keepAliveMs = 65_000;
 
@@ -46,13 +47,17 @@ const keepAliveMs = 65_000;
 export class TrafficServer {
   readonly #app: FastifyInstance;
   readonly #servers: Server[] = [];
-  readonly #connections = new Connections();
+  readonly #connections: Connections;
+  #open = 0;
   #plain: PlainClients<Admitted> | undefined;
   #lanes: Lanes | undefined;
   #routing: FastifyRouting = () => {};
   #parse: (socket: Socket) => void = () => {};
 
   constructor(private readonly config: Config) {
+    const { requestTimeoutMs: requestMs, pipelined: maxWaiting } = config.server.limits;
+    const late = (socket: Socket) => this.#refuse(socket, { code: "ERR_HTTP_REQUEST_TIMEOUT" });
+    this.#connections = new Connections({ maxWaiting, requestMs, checkMs: timeoutCheckMs }, late);
     this.#app = fastify({
       serverFactory: (routing) => {
         this.#routing = routing as FastifyRouting;
@@ -83,7 +88,7 @@ export class TrafficServer {
     this.#plain?.endWhenAnswered();
     this.#connections.endAllWhenAnswered();
     // Before fastify does: from then on it sets a header on each response, which costs the others their order.
-    await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
+    await Promise.all(this.#servers.map(stopListening));
     await this.#app.close();
   }
 
@@ -97,7 +102,8 @@ export class TrafficServer {
     const options = {
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
-      requestTimeout: limits.requestTimeoutMs,
+      // Looked after by `Connections`, which know what a request is for.
+      requestTimeout: 0,
       connectionsCheckingInterval: timeoutCheckMs,
       keepAliveTimeout: keepAliveMs,
       // We answer what is missing or ambiguous ourselves, as a problem document.
@@ -110,11 +116,14 @@ export class TrafficServer {
     server.maxHeadersCount = 0;
     server.on("request", (request, response) => this.#take(request, response, false));
     server.on("checkContinue", (request, response) => this.#take(request, response, true));
+    // Of what else may be expected nothing is known here, nor need it be (RFC 9110 §10.1.1).
+    server.on("checkExpectation", (request, response) => this.#take(request, response, false));
     const connected = tls === null ? "connection" : "secureConnection";
     // Node's own listener, which begins to parse; it is called for the connections that are left to it.
     const [parse] = server.listeners(connected) as [(socket: Socket) => void];
     server.removeAllListeners(connected);
     server.on(connected, (socket: Socket) => this.#meet(socket));
+    this.#limit(server);
     // Of several addresses the first is the one whose listeners are complete.
     if (this.#servers.length === 0) this.#parse = (socket) => parse.call(server, socket);
     // Of several addresses fastify hands the upgrades of all others to the first server.
@@ -125,70 +134,70 @@ export class TrafficServer {
     return server;
   }
 
+  /** Connections beyond the limit are closed before anything is read, so that the admin port and upstreams have theirs. */
+  #limit(server: Server): void {
+    const { connections } = this.config.server.limits;
+    const accept = server.listeners("connection") as ((socket: Socket) => void)[];
+    server.removeAllListeners("connection");
+    server.on("connection", (socket: Socket) => {
+      if (this.#open >= connections) return void socket.destroy();
+      this.#open++;
+      socket.once("close", () => this.#open--);
+      for (const listener of accept) listener.call(server, socket);
+    });
+  }
+
   #meet(socket: Socket): void {
     if (this.#plain === undefined) this.#serve(socket);
     else this.#plain.meet(socket);
   }
 
   #take(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void {
-    this.#connections.enter(request, response);
-    this.#lanes?.request(request, response, mustContinue);
+    const turn: Turn = { request, response, mustContinue, isReadWhole: false };
+    if (this.#connections.enter(turn)) this.#lanes?.request(turn);
+    else request.resume();
   }
 
   #openPlain(lanes: Lanes): PlainClients<Admitted> {
-    const { headersTimeoutMs, requestTimeoutMs } = this.config.server.limits;
+    const { headersTimeoutMs, requestTimeoutMs, pipelined } = this.config.server.limits;
     const times = {
       firstMs: Math.min(headersTimeoutMs, requestTimeoutMs),
       requestMs: requestTimeoutMs,
       keptMs: keepAliveMs,
+      stalledMs: requestTimeoutMs,
       checkMs: timeoutCheckMs,
     };
-    const door = lanes.plain((socket, octets) => {
-      // Or the octets would be read before anybody listens.
-      socket.pause();
-      socket.unshift(octets);
-      this.#serve(socket);
-      socket.resume();
-    });
-    return new PlainClients(door, times, (socket) => this.#refuse(socket, { code: "ERR_HTTP_REQUEST_TIMEOUT" }));
+    const door = lanes.plain((socket, octets) => this.#serve(socket, octets));
+    return new PlainClients(door, times, pipelined, (socket) =>
+      this.#refuse(socket, { code: "ERR_HTTP_REQUEST_TIMEOUT" }),
+    );
   }
 
-  /** Node's server reads the connection from here on. */
-  #serve(socket: Socket): void {
-    this.#connections.meet(socket);
-    this.#parse(socket);
+  /** Node's server reads the connection from here on. `bytes`: what has been read of it already. */
+  #serve(socket: Socket, bytes?: Buffer): void {
+    this.#connections.serve(socket, this.#parse, bytes);
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    // Node has let go of the socket, so that the answers before this one could no longer be written in full.
-    if (this.#connections.owed(socket).length > 0) {
-      socket.destroy();
-      return;
-    }
-    this.#connections.upgraded(socket);
-    this.#lanes?.upgrade((given) => this.#serve(given as Socket), request, socket, head);
+    const behind = this.#connections.leave(socket);
+    const all = behind.length === 0 ? head : Buffer.concat([head, behind]);
+    this.#lanes?.upgrade((bytes) => this.#serve(socket, bytes), request, socket, all);
   }
 
-  /** What node's parser does not accept never becomes a request; it is answered on the bare socket, when it is its turn. */
+  /** What node's parser does not accept never becomes a request; it is answered on the bare socket. */
   #refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     if (!socket.writable || error.code === "ECONNRESET") {
       socket.destroy();
       return;
     }
-    const owed = [...this.#connections.owed(socket)];
-    const last = owed.at(-1);
-    if (last?.req.complete) {
-      this.#connections.endWhenAnswered(socket);
-    } else if (owed.length > 1 || last?.headersSent) {
-      socket.destroy();
-    } else {
-      this.#refuse(socket, error);
-    }
+    const how = this.#connections.broken(socket);
+    if (how === "destroy") socket.destroy();
+    else if (how === "refuse") this.#refuse(socket, error);
   }
 
   #refuse(socket: Socket, error: Pick<NodeJS.ErrnoException, "code">): void {
-    socket.end(this.#refusalOf(error));
-    setTimeout(() => socket.destroy(), lingerMs).unref();
+    socket.write(this.#refusalOf(error));
+    closeGently(socket);
   }
 
   #refusalOf({ code }: Pick<NodeJS.ErrnoException, "code">): string {

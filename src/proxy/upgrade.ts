@@ -99,11 +99,11 @@ export function isWebSocket(request: IncomingMessage): boolean {
 }
 
 /**
- * Puts a request that asked for an upgrade we do not make back as the plain request it also is (RFC 9110 §7.8: a server
+ * The bytes of a request that asked for an upgrade we do not make, as the plain request it also is (RFC 9110 §7.8: a server
  * may ignore the field). Java's HTTP client sends `Upgrade: h2c` with every first POST; node hands all of
  * them to the `upgrade` listener, bodies unread.
  */
-export function withoutUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+export function withoutUpgrade(request: IncomingMessage, head: Buffer): Buffer {
   let text = `${request.method} ${request.url} HTTP/${request.httpVersion}\r\n`;
   for (let i = 0; i < request.rawHeaders.length; i += 2) {
     const name = request.rawHeaders[i] as string;
@@ -112,7 +112,7 @@ export function withoutUpgrade(request: IncomingMessage, socket: Duplex, head: B
     if (lower === "upgrade" || lower === "http2-settings") continue;
     text += `${name}: ${lower === "connection" ? withoutTokens(value) : value}\r\n`;
   }
-  socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, "latin1"), head]));
+  return Buffer.concat([Buffer.from(`${text}\r\n`, "latin1"), head]);
 }
 
 function withoutTokens(connection: string): string {

@@ -4,6 +4,7 @@ import type { Route } from "../model.js";
 import { headerValue } from "../rules/headers.js";
 import { publicPath } from "../rules/public-path.js";
 import type { Trace } from "../trace.js";
+import type { Turn } from "./client-connection.js";
 import type { Sent } from "./reply.js";
 
 /** What logs show for a client that left without an answer, as nginx does. */
@@ -87,17 +88,23 @@ export class Visit {
 
 /** A visit that node's server handles: with a request that is still to be read, and a response. */
 export class FullVisit extends Visit {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  #mustContinue: boolean;
+
   constructor(
-    readonly request: IncomingMessage,
-    readonly response: ServerResponse,
+    private readonly turn: Turn,
     hub: EventHub,
-    private mustContinue: boolean,
     trace?: Trace,
   ) {
+    const { request, response } = turn;
     const { socket, rawHeaders } = request;
     // Noted now: method and target are hidden from fastify later, and the address may be gone by the time this is told.
     const asked = { method: request.method ?? "", target: request.url ?? "", rawHeaders };
     super({ ...asked, clientAddress: socket.remoteAddress }, hub, trace);
+    this.request = request;
+    this.response = response;
+    this.#mustContinue = turn.mustContinue;
     let isWhole = false;
     // Node says `finish` of an answer that was cut off, too.
     response.on("finish", () => {
@@ -108,10 +115,15 @@ export class FullVisit extends Visit {
     response.on("error", () => {});
   }
 
+  /** Its body is wanted whole: all of it has one time limit, and not only a silence in it. */
+  set isReadWhole(isWhole: boolean) {
+    this.turn.isReadWhole = isWhole;
+  }
+
   /** The client may send its body, should it wait for that to be said (`Expect: 100-continue`). */
   letContinue(): void {
-    if (!this.mustContinue) return;
-    this.mustContinue = false;
+    if (!this.#mustContinue) return;
+    this.#mustContinue = false;
     this.response.writeContinue();
     // From here on nobody is waiting: what is left of the body is on its way.
     delete this.request.headers.expect;

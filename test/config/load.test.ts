@@ -30,6 +30,8 @@ t.test("what is not written has its default, compiled and frozen", (t) => {
         bufferedBodiesBytes: 268_435_456,
         headersTimeoutMs: 15_000,
         requestTimeoutMs: 60_000,
+        connections: 10_000,
+        pipelined: 16,
       },
     },
     admin: { host: "127.0.0.1", port: 9090, token: null },

@@ -126,7 +126,7 @@ t.test(
       // A client that writes all of it before it reads: it must not be left hanging.
       const chunk = Buffer.alloc(256 * 1024);
       for (let sent = 0; sent < bytes; sent += chunk.length) {
-        if (!client.socket.write(chunk))
+        if (!client.socket.write(chunk) && !client.socket.destroyed)
           await Promise.race([once(client.socket, "drain"), once(client.socket, "close")]);
       }
       t.equal((await client.response()).status, status, name);

@@ -1,6 +1,9 @@
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { Backlog } from "../backlog.js";
 import { ByteCollector } from "../byte-collector.js";
+import { closeGently } from "../close-gently.js";
+import { WriteProgress } from "../write-progress.js";
 import { type PlainRequest, readPlainRequest } from "./plain-request.js";
 import { writeMessage } from "./write-message.js";
 
@@ -29,8 +32,6 @@ export interface Listener {
  */
 type Phase = "idle" | "receiving" | "answering" | "flushing" | "left";
 
-/** Requests that came before their turn, in bytes; with more than that the connection is not read. */
-const maxWaitingBytes = 64 * 1024;
 const maxHeadBytes = 33 * 1024;
 
 /**
@@ -45,7 +46,8 @@ export class PlainClient<Admitted> {
   hasAsked = false;
   /** Of its other end. Asked once: node makes a long way of it. */
   readonly address: string | undefined;
-  #octets: Buffer | undefined;
+  readonly progress = new WriteProgress();
+  readonly #backlog: Backlog;
   #body: { readonly admitted: Admitted; readonly parts: ByteCollector; readonly bodyAt: number } | undefined;
   #wantedBytes = 0;
   #heldBytes = 0;
@@ -65,7 +67,10 @@ export class PlainClient<Admitted> {
     private readonly door: PlainDoor<Admitted>,
     private readonly gone: (client: PlainClient<Admitted>) => void,
     private readonly keepAlive: string,
+    /** Requests that may wait for their turn; with more the connection is not read. */
+    maxWaiting: number,
   ) {
+    this.#backlog = new Backlog(maxWaiting);
     this.address = socket.remoteAddress;
     socket.on("data", this.#onData).on("end", this.#onEnd).on("error", this.#onError);
     socket.on("close", this.#onClose);
@@ -78,7 +83,7 @@ export class PlainClient<Admitted> {
   /** The connection ends with the answer it is owed, at once if it is owed none. A request that has begun is owed one. */
   endWhenAnswered(): void {
     this.#isEnding = true;
-    if (this.#phase === "idle") this.socket.destroySoon();
+    if (this.#phase === "idle") closeGently(this.socket);
   }
 
   /** Nothing that still comes is read. The connection is the caller's to end. */
@@ -135,12 +140,10 @@ export class PlainClient<Admitted> {
     // The connection ends: what still comes is not begun.
     if (!this.socket.writable) return;
     if (this.#phase === "receiving") return this.#collect(octets);
-    const waiting = this.#octets;
-    this.#octets = undefined;
-    const all = waiting === undefined ? octets : Buffer.concat([waiting, octets]);
-    if (this.#phase === "idle") return this.#read(all);
-    this.#octets = all;
-    if (all.length > maxWaitingBytes) this.socket.pause();
+    if (this.#phase === "idle" && this.#backlog.bytes === 0) return this.#read(octets);
+    this.#backlog.add(octets);
+    if (this.#phase === "idle") this.#read(this.#backlog.take(this.#backlog.bytes));
+    else if (this.#backlog.isFull) this.socket.pause();
   }
 
   #read(octets: Buffer): void {
@@ -151,7 +154,7 @@ export class PlainClient<Admitted> {
     const end = bodyAt + bodyBytes;
     if (octets.length >= end) {
       if (!this.#hold(bodyBytes)) return this.#leave(octets);
-      if (octets.length > end) this.#octets = octets.subarray(end);
+      if (octets.length > end) this.#backlog.add(octets.subarray(end));
       this.#begin(admitted, octets.subarray(bodyAt, end), octets);
       return;
     }
@@ -173,7 +176,7 @@ export class PlainClient<Admitted> {
     const all = body.parts.take();
     this.#body = undefined;
     if (!held) return this.#leave(all);
-    if (all.length > end) this.#octets = all.subarray(end);
+    if (all.length > end) this.#backlog.add(all.subarray(end));
     this.#begin(body.admitted, all.subarray(body.bodyAt, end), all);
   }
 
@@ -181,7 +184,7 @@ export class PlainClient<Admitted> {
     this.#enter("answering");
     this.hasAsked = true;
     if (!this.door.begin(this, admitted, body)) {
-      this.#octets = undefined;
+      this.#backlog.clear();
       this.#leave(all);
     }
   }
@@ -203,24 +206,17 @@ export class PlainClient<Admitted> {
     if (this.#phase !== "flushing" || this.socket.destroyed || this.socket.writableLength > 0) return;
     this.#enter("idle");
     this.#tell(true);
-    if (this.#isEnding) return this.socket.destroySoon();
-    const waiting = this.#octets;
-    if (waiting === undefined) return;
+    if (this.#isEnding) return closeGently(this.socket);
+    if (this.#backlog.bytes === 0) return;
     // Not from within the answer before: a row of requests that came at once would be one deep call.
     setImmediate(() => this.#resume());
   }
 
   #resume(): void {
-    const octets = this.#octets;
-    if (this.#phase !== "idle" || octets === undefined || !this.socket.writable) return;
-    this.#octets = undefined;
-    this.#read(octets);
-    if (this.phase === "left" || this.#waitingBytes() > maxWaitingBytes) return;
+    if (this.#phase !== "idle" || this.#backlog.bytes === 0 || !this.socket.writable) return;
+    this.#read(this.#backlog.take(this.#backlog.bytes));
+    if (this.phase === "left" || this.#backlog.isFull) return;
     if (this.socket.isPaused()) this.socket.resume();
-  }
-
-  #waitingBytes(): number {
-    return this.#octets?.length ?? 0;
   }
 
   #tell(isWhole: boolean): void {

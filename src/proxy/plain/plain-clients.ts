@@ -9,6 +9,8 @@ export interface ClientTimes {
   readonly requestMs: number;
   /** Between an answer and the next request, ms. */
   readonly keptMs: number;
+  /** Without a byte of an answer taken, ms. */
+  readonly stalledMs: number;
   /** How often they are looked after, ms. */
   readonly checkMs: number;
 }
@@ -23,6 +25,7 @@ export class PlainClients<Admitted> {
   constructor(
     private readonly door: PlainDoor<Admitted>,
     private readonly times: ClientTimes,
+    private readonly maxWaiting: number,
     /** A request has not come in time. */
     private readonly late: (socket: Socket) => void,
   ) {
@@ -31,7 +34,7 @@ export class PlainClients<Admitted> {
 
   meet(socket: Socket): void {
     const gone = (client: PlainClient<Admitted>) => void this.#clients.delete(client);
-    const client = new PlainClient(socket, this.door, gone, this.#keepAlive);
+    const client = new PlainClient(socket, this.door, gone, this.#keepAlive, this.maxWaiting);
     this.#clients.add(client);
     if (this.#isEnding) client.endWhenAnswered();
     this.#timer ??= setInterval(() => this.#check(), this.times.checkMs).unref();
@@ -51,7 +54,7 @@ export class PlainClients<Admitted> {
 
   #check(): void {
     const nowMs = performance.now();
-    const { firstMs, requestMs, keptMs } = this.times;
+    const { firstMs, requestMs, keptMs, stalledMs } = this.times;
     for (const client of this.#clients) {
       const { phase, socket, hasAsked } = client;
       const forMs = nowMs - client.sinceMs;
@@ -59,6 +62,8 @@ export class PlainClients<Admitted> {
         client.abandon();
         this.late(socket);
       } else if (phase === "idle" && hasAsked && forMs > keptMs) {
+        socket.destroy();
+      } else if (client.progress.stalledMs(socket, nowMs) > stalledMs) {
         socket.destroy();
       }
     }

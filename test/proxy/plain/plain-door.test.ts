@@ -50,7 +50,7 @@ async function start(t: { teardown(handler: () => unknown): void }, { begin, isA
     leave: (_socket, octets) => void seen.left.push(octets.toString("latin1")),
   };
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket: Socket) => {
-    seen.clients.push(new PlainClient(socket, door, () => void seen.gone++, keepAlive));
+    seen.clients.push(new PlainClient(socket, door, () => void seen.gone++, keepAlive, 16));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
