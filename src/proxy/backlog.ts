@@ -1,6 +1,6 @@
 /** With more than this the connection is not read, however few requests it is. */
 const maxBytes = 64 * 1024;
-const noBytes = Buffer.alloc(0);
+const emptyBacklog = Buffer.alloc(0);
 const emptyLine = Buffer.from("\r\n\r\n");
 
 /**
@@ -8,7 +8,7 @@ const emptyLine = Buffer.from("\r\n\r\n");
  * a request which waits costs no more than it is long.
  */
 export class Backlog {
-  #held: Buffer = noBytes;
+  #held: Buffer = emptyBacklog;
   #from = 0;
   #to = 0;
   /** What is held may be written behind: it is memory of our own. */
@@ -53,7 +53,7 @@ export class Backlog {
     this.#from = Math.min(this.#to, from + most);
     this.#matched = 0;
     const taken = this.#held.subarray(from, this.#from);
-    if (this.bytes === 0) this.#hold(noBytes, 0, false);
+    if (this.bytes === 0) this.#hold(emptyBacklog, 0, false);
     return taken;
   }
 
@@ -80,7 +80,7 @@ export class Backlog {
   }
 
   clear(): void {
-    this.#hold(noBytes, 0, false);
+    this.#hold(emptyBacklog, 0, false);
   }
 
   #match(byte: number): void {
