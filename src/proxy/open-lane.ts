@@ -11,7 +11,7 @@ import { peerOf, upstreamHeaders } from "./forward.js";
 import type { Open } from "./gate.js";
 import type { InForce, LaneParts } from "./in-force.js";
 import { passThrough } from "./passthrough.js";
-import { rawProblem, type Sent, sendProblem, sendStream, sendWhole } from "./reply.js";
+import { rawProblem, type Sent, sendProblem, sendStream, sendUnwritable, sendWhole } from "./reply.js";
 import { traceCall, tracedRequest } from "./traced.js";
 import { type FullVisit, tellOfUpgrade } from "./visit.js";
 
@@ -52,10 +52,23 @@ export class OpenLane {
       arrived: (outcome) => {
         end?.(outcome);
         this.parts.hub.emit("upstream", { route: route.name, durationMs: performance.now() - begunMs });
-        if (!hasLeft) visit.done(answer(response, outcome, route, inForce, head.rawHeaders));
+        if (!hasLeft) visit.done(this.#answer(response, outcome, route, inForce, head.rawHeaders));
         else if (outcome.kind === "streamed") outcome.response.body.destroy();
       },
     });
+  }
+
+  /** What node refuses to write is a fault, not a client without an answer. */
+  #answer(response: ServerResponse, outcome: Outcome, route: Route, inForce: InForce, request: HeaderPairs): Sent {
+    try {
+      return writeOutcome(response, outcome, route, inForce, request);
+    } catch (error) {
+      this.parts.hub.emit("fault", { what: "an answer cannot be written", route: route.name, error: error as Error });
+      if (outcome.kind === "streamed") outcome.response.body.destroy();
+      const fields = corsFields(route.cors, request);
+      const { problems } = inForce.config;
+      return sendUnwritable(response, { route: route.name, idempotencyKey: undefined, fields, problems });
+    }
   }
 
   /** An upgrade to a WebSocket, octet for octet. */
@@ -91,7 +104,7 @@ export class OpenLane {
   }
 }
 
-function answer(
+function writeOutcome(
   response: ServerResponse,
   outcome: Outcome,
   route: Route,

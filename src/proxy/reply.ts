@@ -5,7 +5,7 @@ import type { Result } from "../events.js";
 import type { Cors, HeaderPairs, ProblemCode, ProblemNote, StoredResponse, StreamedResponse } from "../model.js";
 import { type ProblemContext, type ProblemDocument, type ProblemTypes, problemDocument } from "../problem.js";
 import { corsFields, replayedCors } from "../rules/cors.js";
-import { headerValue } from "../rules/headers.js";
+import { headerValue, isNamed } from "../rules/headers.js";
 import { type Reply, replyHeaders } from "../rules/response-headers.js";
 import { hasBody } from "./body.js";
 import { resetSocket } from "./reset-socket.js";
@@ -52,9 +52,14 @@ export function sendAnswer(
   } catch (error) {
     onFault(error as Error);
     if (answer.kind === "stream") answer.response.body.readOn();
-    if (response.headersSent) response.destroy();
-    return sendProblem(response, unwritable, "error", problemContext(context));
+    return sendUnwritable(response, problemContext(context));
   }
+}
+
+/** Instead of an answer that node refuses to write. */
+export function sendUnwritable(response: ServerResponse, context: ProblemReplyContext): Sent {
+  if (response.headersSent) response.destroy();
+  return sendProblem(response, unwritable, "error", context);
 }
 
 export const unwritable: ProblemNote = {
@@ -108,7 +113,9 @@ export function shapeOf(
     method,
     status: answered.status,
     bodyBytes: isStreamed ? undefined : body.length,
-    hasTrailers: !isStreamed && answered.trailers !== undefined && answered.trailers.length > 0,
+    hasTrailers: isStreamed
+      ? headerValue(answered.headers, "content-length") === undefined
+      : answered.trailers !== undefined && answered.trailers.length > 0,
     replayHeader,
     isReplay,
     residentSeconds,
@@ -153,7 +160,7 @@ function send(response: ServerResponse, { status, headers, body }: ProblemDocume
 }
 
 export function sendWhole(response: ServerResponse, stored: StoredResponse, headers: string[]): void {
-  writeHead(response, stored.status, stored.reason, headers);
+  writeHead(response, stored.status, stored.reason, headers, stored.trailers.length > 0);
   addTrailers(response, stored.trailers);
   const { body } = stored;
   // Head and body in one string are one plain write; octets beside the head are gathered and written apart.
@@ -183,7 +190,7 @@ export function sendStream(
   body.on("error", () => tear(response, headers));
   if (response.destroyed) return leave();
   response.on("close", leave);
-  writeHead(response, streamed.status, streamed.reason, headers);
+  writeHead(response, streamed.status, streamed.reason, headers, true);
   // The head goes out at once; `flushHeaders` would write it as UTF-8.
   response.write(nothing);
   body.pipe(response, { end: false });
@@ -207,10 +214,23 @@ function tear(response: ServerResponse, headers: HeaderPairs): void {
 }
 
 /** The upstream's head as it came: its own Date or none, and a status line that node would not have chosen. */
-function writeHead(response: ServerResponse, status: number, reason: string, headers: string[]): void {
+function writeHead(
+  response: ServerResponse,
+  status: number,
+  reason: string,
+  headers: string[],
+  mayHaveTrailers: boolean,
+): void {
   response.sendDate = false;
   if (!response.req.complete) response.shouldKeepAlive = false;
-  response.writeHead(status, reason, headers);
+  // Trailers need chunks (RFC 9112 §7.1.2), which no client of HTTP/1.0 reads. Node throws where they are announced without.
+  const isChunked = response.useChunkedEncodingByDefault && headerValue(headers, "content-length") === undefined;
+  const isKept = (mayHaveTrailers && isChunked) || headerValue(headers, "trailer") === undefined;
+  response.writeHead(status, reason, isKept ? headers : withoutTrailer(headers));
+}
+
+function withoutTrailer(headers: HeaderPairs): string[] {
+  return headers.filter((_, at) => !isNamed(headers[at - (at % 2)]!, "trailer"));
 }
 
 function addTrailers(response: ServerResponse, trailers: HeaderPairs): void {

@@ -291,3 +291,33 @@ t.test("the client's own agent keeps its connection through all of this", async 
   }
   t.equal(ports.size, 1);
 });
+
+t.test("a client may take its time to send: only the API's own silence ends the call", async (t) => {
+  upstream.on("/quick", ({ entry, response }) => response.writeHead(201).end(`${entry.body.length}`));
+  const client = await RawClient.connect(port);
+  client.write(`POST /quick HTTP/1.1\r\n${host}\r\nContent-Length: 4\r\n\r\n`);
+  for (const part of ["a", "b", "c", "d"]) {
+    await pause(part === "c" ? 1000 : 150);
+    client.write(part);
+  }
+  t.match(await client.response(), { status: 201, body: Buffer.from("4") });
+  client.write(`POST /quick HTTP/1.1\r\n${host}\r\nContent-Length: 4\r\n\r\nabcd`);
+  upstream.on("/quick", () => {});
+  t.equal((await client.response()).status, 504);
+  client.hangUp();
+});
+
+t.test("an API that answers before it has read the request is heard, whole or as a stream", async (t) => {
+  for (const isStreamed of [false, true]) {
+    upstream.onStream("/early", async (_, response) => {
+      response.writeHead(413, isStreamed ? {} : { "content-length": 5 });
+      response.write("no, ");
+      if (isStreamed) await pause(50);
+      response.end("!");
+    });
+    const client = await RawClient.connect(port);
+    client.write(`POST /early HTTP/1.1\r\n${host}\r\nContent-Length: 1000000\r\n\r\n${"x".repeat(100_000)}`);
+    t.match(await client.response(), { status: 413, body: Buffer.from("no, !") });
+    client.hangUp();
+  }
+});
