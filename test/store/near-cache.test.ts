@@ -61,7 +61,7 @@ function underHand({ maxBytes = plenty }: { maxBytes?: number } = {}) {
   return { memory, cache, asked, pass, counting, now: () => nowMs };
 }
 
-async function kindOf(claim: Promise<Claim>): Promise<string> {
+async function kindOf(claim: Promise<Claim>): Promise<Claim["kind"]> {
   return (await claim).kind;
 }
 
