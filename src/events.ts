@@ -56,6 +56,8 @@ export interface Events {
   /** Something in the background went wrong that an operator must see: logged as an error with this text. */
   fault: { readonly what: string; readonly route?: string; readonly key?: string; readonly error?: Error };
   observed: { readonly route: string; readonly would: Would };
+  /** A request came whose scope may not identify the client, or may be another one in each retry (`ScopeReading.isUncertain`). */
+  scopeUncertain: { readonly route: string };
   store: { readonly operation: string; readonly durationMs: number; readonly failed: boolean };
   reload: { readonly result: "success" | "failure" };
   /** An operator's write through the admin port. */

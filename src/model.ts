@@ -157,6 +157,7 @@ export type ProblemCode =
   | "headers-too-many"
   | "key-missing"
   | "key-invalid"
+  | "key-expired"
   | "scope-missing"
   | "body-too-large"
   | "overloaded"
@@ -178,15 +179,30 @@ export type ProblemCode =
   | "record-changed"
   | "request-invalid";
 
-/** Where a value of the request is read: `header:NAME`, `query:NAME`, `path:NAME`, `body:/json/pointer`. */
+/** Where a value of the request is read, as `header:NAME`, `cookie:NAME` and the like are compiled. */
 export type Source =
   | { readonly from: "header"; readonly name: string }
   | { readonly from: "query"; readonly name: string }
   | { readonly from: "path"; readonly name: string }
+  | { readonly from: "cookie"; readonly name: string }
+  /** A field of an urlencoded form. */
+  | { readonly from: "form"; readonly name: string }
   /** Reference tokens of an RFC 6901 pointer, unescaped. */
   | { readonly from: "body"; readonly pointer: readonly string[] };
 
-export type ScopeSource = Source & { readonly optional: boolean };
+export type ScopeSource = (
+  | Source
+  /** The caller's credential, and the virtual host where the route names none. */
+  | { readonly from: "client"; readonly withHost: boolean }
+  | { readonly from: "host" }
+) & { readonly optional: boolean };
+
+/** Keys may not be older than `maxAgeMs`, unless their record exists. */
+export interface KeyAge {
+  readonly maxAgeMs: number;
+  /** The header that tells when the key was born, in lower case; `null`: the key itself does. */
+  readonly header: string | null;
+}
 
 /** A compiled rule: what it matches, where it forwards to, its policy. Frozen; a reload makes new ones. */
 export interface Route {
@@ -227,14 +243,16 @@ export interface Upstream {
 
 export interface Policy {
   readonly key: {
-    /** More than one: the values of all of them, framed. */
+    /** More than one: the values of all of them, framed; or, with `isFirstOf`, the first that is there. */
     readonly sources: readonly Source[];
+    readonly isFirstOf: boolean;
     readonly required: boolean;
     readonly maxLength: number;
     readonly pattern: RegExp;
     /** Only a structured-field string (RFC 9651 §3.3.3) is a key. */
     readonly strict: boolean;
     readonly forward: boolean;
+    readonly age: KeyAge | null;
   };
   readonly scope: readonly ScopeSource[];
   readonly namespace: string;
@@ -243,7 +261,8 @@ export interface Policy {
     readonly ignore: readonly (readonly string[])[];
     /** Lower case. */
     readonly headers: readonly string[];
-    readonly query: boolean;
+    /** `false`: not compared; names of parameters that are not. */
+    readonly query: boolean | { readonly ignore: readonly string[] };
   };
   readonly concurrency: "wait" | "reject";
   readonly waitTimeoutMs: number;
@@ -304,6 +323,8 @@ export interface Attempt {
   readonly key: RecordKey;
   readonly keyHash: KeyHash;
   readonly fingerprint: Fingerprint;
+  /** The key is too old to begin a record: it finds one, or is refused (`key.maxAge`). */
+  readonly mustExist?: boolean | undefined;
   /** Where tracing is on. */
   readonly trace?: Trace | undefined;
 }

@@ -1,4 +1,4 @@
-import type { ProblemCode, ProblemNote } from "./model.js";
+import type { ProblemCode, ProblemNote, RecordKey } from "./model.js";
 
 interface ProblemKind {
   readonly status: number;
@@ -15,6 +15,7 @@ export const problems: Readonly<Record<ProblemCode, ProblemKind>> = Object.freez
   "headers-too-many": { status: 431, title: "The request has too many header fields", retryable: false },
   "key-missing": { status: 400, title: "An idempotency key is required", retryable: false },
   "key-invalid": { status: 400, title: "The idempotency key is not valid", retryable: false },
+  "key-expired": { status: 410, title: "The idempotency key is too old", retryable: false },
   "scope-missing": { status: 400, title: "The request does not say whose key it is", retryable: false },
   "body-too-large": { status: 413, title: "The request body is too large", retryable: false },
   overloaded: { status: 503, title: "The gateway holds too many request bodies", retryable: true },
@@ -57,12 +58,22 @@ export interface ProblemContext {
   readonly idempotencyKey?: string | undefined;
   /** Further fields: what a page of another origin may read. */
   readonly fields?: readonly string[];
+  /** The record's id, where there is one. */
+  readonly recordKey?: RecordKey | undefined;
 }
 
 export interface ProblemDocument {
   readonly status: number;
   readonly headers: string[];
   readonly body: Buffer;
+}
+
+/** The field of every answer that says which record it belongs to: what a client quotes to support. */
+export const recordHeader = "Idempotency-Record";
+
+/** The part of a record's id that clients see. */
+export function shownId(key: RecordKey): string {
+  return key.slice(0, 16);
 }
 
 /** The path on the traffic port that publishes the policy and the problem codes. */
@@ -105,5 +116,6 @@ export function problemDocument(note: ProblemNote, context: ProblemContext, conf
   if (note.retryAfterSeconds !== undefined) headers.push("Retry-After", String(note.retryAfterSeconds));
   if (note.allow !== undefined) headers.push("Allow", note.allow);
   if (context.fields !== undefined) headers.push(...context.fields);
+  if (context.recordKey !== undefined) headers.push(recordHeader, shownId(context.recordKey));
   return { status: kind.status, headers, body };
 }

@@ -5,13 +5,15 @@ import type { Policy, Route } from "../src/model.js";
 export const samplePolicy: Policy = {
   key: {
     sources: [{ from: "header", name: "Idempotency-Key" }],
+    isFirstOf: false,
     required: true,
     maxLength: 255,
     pattern: /^[!-+\--~]+$/,
     strict: false,
     forward: true,
+    age: null,
   },
-  scope: [{ from: "header", name: "authorization", optional: true }],
+  scope: [{ from: "client", withHost: true, optional: false }],
   namespace: "pay",
   fingerprint: { body: "bytes", ignore: [], headers: [], query: true },
   concurrency: "wait",

@@ -1,24 +1,27 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import type { Config } from "../config/config.js";
 import { formatMistake } from "../config/findings.js";
 import { loadConfig } from "../config/load.js";
-import type { Route } from "../model.js";
 import { problems } from "../problem.js";
-import { admit, identify, type Received, type Refused } from "../proxy/gate.js";
-import { matchView, policyView } from "../rules/policy-view.js";
+import { decodeBody, maxInflation, tooLargeDecoded } from "../proxy/decode.js";
+import { admit, type Guarded, identify, needsDecoding, type Received, type Refused } from "../proxy/gate.js";
+import type { Framable } from "../rules/frame.js";
+import { matchView, policyView, sourceText } from "../rules/policy-view.js";
 import { compileRouter } from "../rules/route.js";
 import type { Io } from "./io.js";
 
 const usage = `usage: idempotency-gateway explain --config FILE [-X METHOD] [-H 'Name: value']… [-d BODY|@FILE] [--json] URL
 
-Says which route a request takes, its key, record id and fingerprint, and the policy in force. Nothing is sent.
+Says which route a request takes, its key and where it was found, its scope, record id and fingerprint, and the policy in
+force. Nothing is sent.
 `;
 
 class UsageError extends Error {}
 
 /** The number is the exit code. */
-export function explain(args: readonly string[], io: Io): number {
+export async function explain(args: readonly string[], io: Io): Promise<number> {
   try {
     const asked = parseExplainArgs(args, io);
     if (asked === undefined) {
@@ -31,7 +34,7 @@ export function explain(args: readonly string[], io: Io): number {
       for (const line of lines) io.stderr.write(`${line}\n`);
       return 1;
     }
-    const explanation = explainRequest(loaded.config.routes, asked.request, asked.body);
+    const explanation = await explainRequest(loaded.config, asked.request, asked.body);
     io.stdout.write(asked.isJson ? `${JSON.stringify(explanation, null, 2)}\n` : textOf(explanation));
     return 0;
   } catch (error) {
@@ -49,16 +52,20 @@ interface Explanation {
   readonly upstream?: string;
   readonly match?: ReturnType<typeof matchView>;
   readonly key?: string;
+  /** Where the key was found. */
+  readonly keyFrom?: readonly string[];
+  /** What each source of the scope has: whose key it is. */
+  readonly scope?: readonly Framable[];
   readonly id?: string;
   readonly fingerprint?: string;
   readonly policy?: ReturnType<typeof policyView>;
 }
 
-function explainRequest(routes: readonly Route[], request: Received, body: Buffer): Explanation {
+async function explainRequest(config: Config, request: Received, body: Buffer): Promise<Explanation> {
   // No store is asked, so no request has passed here before.
-  const admission = admit({ router: compileRouter(routes), pseudonym: "" }, request);
+  const admission = admit({ router: compileRouter(config.routes), pseudonym: "" }, request);
   if (admission.kind === "own") return { outcome: "refused", route: null };
-  const identified = admission.kind === "guarded" ? identify(admission, body) : admission;
+  const identified = admission.kind === "guarded" ? await identifyRead(admission, body, config) : admission;
   if (identified.kind === "refused") return refusedExplanation(identified);
   const { route } = identified.kind === "open" ? identified : identified.attempt;
   const about = {
@@ -69,7 +76,20 @@ function explainRequest(routes: readonly Route[], request: Received, body: Buffe
   };
   if (identified.kind === "open") return { outcome: "forwarded", ...about };
   const { key, fingerprint } = identified.attempt;
-  return { outcome: "protected", ...about, key: identified.rawKey, id: key, fingerprint };
+  const keyFrom = identified.keySources.map(sourceText);
+  const scope = identified.scope.values;
+  return { outcome: "protected", ...about, key: identified.rawKey, keyFrom, scope, id: key, fingerprint };
+}
+
+/** As the protected lane reads the body. */
+async function identifyRead(guarded: Guarded, body: Buffer, { server }: Config): Promise<ReturnType<typeof identify>> {
+  const limitBytes = maxInflation * server.limits.requestBodyBytes;
+  if (!needsDecoding(guarded)) return identify(guarded, body, body);
+  const decoded = await decodeBody(guarded.head.rawHeaders, body, limitBytes);
+  if (decoded.kind !== "tooLarge")
+    return identify(guarded, body, decoded.kind === "decoded" ? decoded.body : undefined);
+  const { route, head, known } = guarded;
+  return { kind: "refused", problem: tooLargeDecoded(limitBytes), route, head, rawKey: known?.key.raw };
 }
 
 function refusedExplanation({ route, problem, rawKey }: Refused): Explanation {
@@ -97,6 +117,8 @@ function textOf(explanation: Explanation): string {
     ["matches", match && `${match.methods?.join(", ") ?? "every method"} ${match.host ?? ""}${match.path}`],
     ["upstream", explanation.upstream],
     ["key", explanation.key],
+    ["key from", explanation.keyFrom?.join(", ")],
+    ["scope", explanation.scope && JSON.stringify(explanation.scope)],
     ["id", explanation.id],
     ["fingerprint", explanation.fingerprint],
     ...Object.entries(policy ?? {}).map(([name, value]): [string, string] => [`policy.${name}`, JSON.stringify(value)]),

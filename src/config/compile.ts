@@ -1,7 +1,8 @@
 import { isIP } from "node:net";
-import type { Cors, Policy, Probe, Route, ScopeSource, Source } from "../model.js";
+import type { Cors, Policy, Probe, Route } from "../model.js";
 import { compileOutcomes } from "./compile-outcomes.js";
 import type { Config, StoreConfig } from "./config.js";
+import { isFirstOf, placesOf } from "./key-places.js";
 import { valid } from "./parsed.js";
 import type { RouteSettings, Settings } from "./schema.js";
 import { parsePointer, parseScopeSource, parseSource } from "./source.js";
@@ -81,7 +82,7 @@ function compileRoute(route: RouteSettings): Route {
       preserveHost: upstream.preserveHost,
     },
     cors: compileCors(cors),
-    policy: idempotency === undefined ? null : compilePolicy(name, idempotency),
+    policy: idempotency === undefined ? null : compilePolicy(name, idempotency, match.host === undefined),
   };
 }
 
@@ -90,18 +91,13 @@ function compileCors({ allowOrigins, allowCredentials }: RouteSettings["cors"]):
   return { origins: allowOrigins.includes("*") ? "any" : new Set(allowOrigins), credentials: allowCredentials };
 }
 
-function compilePolicy(route: string, settings: NonNullable<RouteSettings["idempotency"]>): Policy {
+type PolicySettings = NonNullable<RouteSettings["idempotency"]>;
+
+function compilePolicy(route: string, settings: PolicySettings, isForEveryHost: boolean): Policy {
   const { key, fingerprint, outcomes, response } = settings;
   return {
-    key: {
-      sources: [key.from].flat().map(source),
-      required: key.required,
-      maxLength: key.maxLength,
-      pattern: new RegExp(key.pattern),
-      strict: key.strict,
-      forward: key.forward,
-    },
-    scope: settings.scope.map(scopeSource),
+    key: compileKey(key),
+    scope: settings.scope.map((written) => valid(parseScopeSource(written, isForEveryHost))),
     namespace: settings.namespace ?? route,
     fingerprint: {
       body: fingerprint.body,
@@ -127,12 +123,26 @@ function compilePolicy(route: string, settings: NonNullable<RouteSettings["idemp
   };
 }
 
-function compileProbe({
-  method,
-  url,
-  done,
-  notDone,
-}: NonNullable<NonNullable<RouteSettings["idempotency"]>["probe"]>): Probe {
+function compileKey(key: PolicySettings["key"]): Policy["key"] {
+  const { maxAge, bornFrom } = key;
+  return {
+    sources: placesOf(key.from).map((written) => valid(parseSource(written))),
+    isFirstOf: isFirstOf(key.from),
+    required: key.required,
+    maxLength: key.maxLength,
+    pattern: new RegExp(key.pattern),
+    strict: key.strict,
+    forward: key.forward,
+    age: maxAge === undefined ? null : { maxAgeMs: maxAge, header: bornHeaderOf(bornFrom ?? "key") },
+  };
+}
+
+/** `null`: it is read from the key itself. */
+function bornHeaderOf(bornFrom: string): string | null {
+  return bornFrom === "key" ? null : bornFrom.slice("header:".length).toLowerCase();
+}
+
+function compileProbe({ method, url, done, notDone }: NonNullable<PolicySettings["probe"]>): Probe {
   return { method, url, done: new Set(done), notDone: new Set(notDone) };
 }
 
@@ -140,14 +150,6 @@ function compileProbe({
 function block(written: string): string {
   if (written.includes("/")) return written;
   return `${written}/${isIP(written) === 4 ? 32 : 128}`;
-}
-
-function source(written: string): Source {
-  return valid(parseSource(written));
-}
-
-function scopeSource(written: string): ScopeSource {
-  return valid(parseScopeSource(written));
 }
 
 function pointer(written: string): readonly string[] {

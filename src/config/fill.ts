@@ -37,6 +37,9 @@ function filled(shape: Shape, value: unknown, path: string, onMissing: OnMissing
     if (value === undefined && shape.required) onMissing(path);
     return items.map((item, index) => filled(shape.item, item, under(path, index), onMissing));
   }
+  if (shape.kind === "either" && isGroup(value)) {
+    return filled(shape.of.find(({ kind }) => kind === "group")!, value, path, onMissing);
+  }
   if (value !== undefined) return value;
   if (shape.default !== undefined) return usualValue(shape, path);
   if (!shape.required) return undefined;

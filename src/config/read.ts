@@ -137,9 +137,10 @@ function asList(shape: ListShape, tree: Tree): string {
 }
 
 function readEither(shape: EitherShape, tree: Tree, path: string, reading: Reading): unknown {
-  const options = shape.of.filter((option) => (option.kind === "list") === (tree.kind === "list"));
+  const kind = { list: "list", map: "group" }[tree.kind as string] ?? "scalar";
+  const options = shape.of.filter((option) => option.kind === kind || (kind === "scalar" && isScalar(option)));
   const [first] = options;
-  if (tree.kind === "list" && first !== undefined) return read(first, tree, path, reading);
+  if (kind !== "scalar" && first !== undefined) return read(first, tree, path, reading);
   if (tree.kind === "scalar") {
     for (const option of options) {
       const result = readScalar(option as ScalarShape, tree);
@@ -153,12 +154,19 @@ function readEither(shape: EitherShape, tree: Tree, path: string, reading: Readi
   return undefined;
 }
 
+function isScalar({ kind }: Shape): boolean {
+  return kind !== "list" && kind !== "group";
+}
+
 /** What a message calls a kind of value. */
 function nameOf(shape: Shape): string {
   if (shape.kind === "integer") return `a whole number from ${shape.min} to ${shape.max}`;
   if (shape.kind === "choice") return shape.values.join(" or ");
   if (shape.kind === "text" && shape.form?.noun !== undefined) return shape.form.noun;
-  return { flag: "true or false", list: "a list", text: "text" }[shape.kind as string] ?? `a ${shape.kind}`;
+  return (
+    { flag: "true or false", list: "a list", text: "text", group: "settings" }[shape.kind as string] ??
+    `a ${shape.kind}`
+  );
 }
 
 function readLeaf(shape: ScalarShape, tree: Tree, path: string, reading: Reading): unknown {

@@ -2,7 +2,7 @@ import { headerName, mediaType, method, regularExpression } from "./form.js";
 import { probeUrl } from "./probe-url.js";
 import { outcomes } from "./schema-outcomes.js";
 import { choice, duration, either, flag, group, integer, list, size, text } from "./setting.js";
-import { jsonPointer, keySource, scopeSource } from "./source.js";
+import { birth, jsonPointer, keySource, scopeSource } from "./source.js";
 
 const header = text({ form: headerName, description: "A header name." });
 const status = integer({ min: 100, max: 599, description: "An HTTP status." });
@@ -16,15 +16,27 @@ const key = group(
     from: either({
       default: "header:Idempotency-Key",
       description:
-        "`header:NAME`, `query:NAME`, `path:NAME` (a parameter of `match.path`) or `body:/json/pointer`; or a list: all of them together are the key.",
+        "`header:NAME`, `query:NAME`, `path:NAME` (a parameter of `match.path`), `cookie:NAME`, `form:NAME` (a field of an urlencoded form) or `body:/json/pointer`; or a list: all of them together are the key; or `{ firstOf: […] }`: the first that is there.",
       of: [
         text({ form: keySource, description: "One place." }),
         list({ minItems: 1, item: text({ form: keySource, description: "A place." }), description: "All of these." }),
+        group(
+          { description: "The first of these that is there." },
+          {
+            firstOf: list({
+              required: true,
+              minItems: 1,
+              item: text({ form: keySource, description: "A place." }),
+              description: "It is one key wherever it stands.",
+            }),
+          },
+        ),
       ],
     }),
     required: flag({
       default: true,
-      description: "A request without a key gets 400 `key-missing`. `false`: it is forwarded, unprotected.",
+      description:
+        "A request without a key gets 400 `key-missing`, one with a key that cannot be used 400 `key-invalid`. `false`: both are forwarded, unprotected.",
     }),
     maxLength: integer({ default: 255, min: 1, max: 8192, description: "The longest key taken, in characters." }),
     pattern: text({
@@ -40,6 +52,19 @@ const key = group(
     forward: flag({
       default: true,
       description: "The upstream sees the key. `false`: its header or query parameter is left out.",
+    }),
+    maxAge: duration({
+      absent: "no limit",
+      min: "1s",
+      max: "3650d",
+      description:
+        "A key that was made longer ago, and has no record (any more), gets 410 `key-expired`. Set it no longer than `retention`.",
+    }),
+    bornFrom: text({
+      absent: "`key`",
+      form: birth,
+      description:
+        "Where it is read when the key was made, with `maxAge`: `key` itself, a UUID of version 7 or a ULID; or `header:NAME`, an RFC 3339 time or an HTTP date.",
     }),
   },
 );
@@ -64,7 +89,24 @@ const fingerprint = group(
       item: header,
       description: "Request headers that must be equal as well.",
     }),
-    query: flag({ default: true, description: "The query must be equal as well." }),
+    query: either({
+      default: true,
+      description:
+        "The query must be equal as well, in whatever order its names come. `{ ignore: [ts, sig] }`: without these parameters.",
+      of: [
+        flag({ description: "Whether it counts." }),
+        group(
+          { description: "What of it does not count." },
+          {
+            ignore: list({
+              default: [],
+              item: text({ description: "A name." }),
+              description: "Names of parameters that may differ between retries.",
+            }),
+          },
+        ),
+      ],
+    }),
   },
 );
 
@@ -123,10 +165,10 @@ const response = group(
 export const idempotencyFields = {
   key,
   scope: list({
-    default: ["header:authorization?"],
+    default: ["client"],
     item: text({ form: scopeSource, description: "A place, with `?` where it may be absent." }),
     description:
-      "Whose key it is: equal keys of different scopes never meet. Places as in `key.from`; `?` at the end: may be absent. An empty list: one scope for everybody.",
+      "Whose key it is: equal keys of different scopes never meet. `client`: the caller's credential (`Authorization`, of schemes that sign each request the part that identifies the client, or else an API key), and the host where `match.host` names none; `host`; or places as in `key.from`. `?` at the end: may be absent. An empty list: one scope for all clients.",
   }),
   namespace: text({
     absent: "the route's name",

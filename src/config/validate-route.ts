@@ -1,5 +1,7 @@
-import type { Source } from "../model.js";
+import type { ScopeSource, Source } from "../model.js";
+import { formatDuration } from "./duration.js";
 import type { Findings } from "./findings.js";
+import { keySettingOf, placesOf } from "./key-places.js";
 import type { Parsed } from "./parsed.js";
 import { canonicalPattern, parameterNames } from "./path-pattern.js";
 import { pathPlaceholders } from "./probe-url.js";
@@ -7,6 +9,7 @@ import { writtenAt } from "./routes.js";
 import type { RouteSettings } from "./schema.js";
 import { parseScopeSource, parseSource } from "./source.js";
 import { checkOutcomes } from "./validate-outcomes.js";
+import { isNewInEachAttempt } from "./volatile-header.js";
 
 type Policy = NonNullable<RouteSettings["idempotency"]>;
 
@@ -18,6 +21,7 @@ export interface Subject {
   readonly at: (setting: string) => string;
   readonly isSound: (...settings: readonly string[]) => boolean;
   readonly refuse: (setting: string, message: string) => void;
+  readonly warn: (setting: string, message: string) => void;
 }
 
 export function validateRoutes(routes: readonly RouteSettings[], findings: Findings): void {
@@ -33,10 +37,13 @@ export function validateRoutes(routes: readonly RouteSettings[], findings: Findi
       at,
       isSound: (...settings) => findings.isSound(...settings.map(at)),
       refuse: (setting, message) => findings.mistake(at(setting), message),
+      warn: (setting, message) => findings.warning(at(setting), message),
     };
     checkAmbiguity(subject);
     checkSources(subject);
     checkKey(subject);
+    checkKeyAge(subject);
+    checkScope(subject);
     checkFingerprint(subject);
     checkOutcomes(subject, findings);
     checkProbe(subject);
@@ -107,8 +114,7 @@ function checkAmbiguity({ route, refuse }: Subject): void {
 /** Key and scope: `path:NAME` is a parameter of the path, and nothing is named twice. */
 function checkSources(subject: Subject): void {
   const { from } = subject.policy.key;
-  if (typeof from === "string") checkSourceList(subject, [from], () => "idempotency.key.from", parseSource);
-  else checkSourceList(subject, from, (index) => `idempotency.key.from[${index}]`, parseSource);
+  checkSourceList(subject, placesOf(from), (index) => keySettingOf(from, index), parseSource);
   checkSourceList(subject, subject.policy.scope, (index) => `idempotency.scope[${index}]`, parseScopeSource);
 }
 
@@ -116,7 +122,7 @@ function checkSourceList(
   subject: Subject,
   written: readonly string[],
   settingAt: (index: number) => string,
-  parse: (written: string) => Parsed<Source>,
+  parse: (written: string) => Parsed<Source | ScopeSource>,
 ): void {
   const seen = new Set<string>();
   for (const [index, text] of written.entries()) {
@@ -130,7 +136,8 @@ function checkSourceList(
   }
 }
 
-function identityOf(source: Source): string {
+function identityOf(source: Source | ScopeSource): string {
+  if (source.from === "client" || source.from === "host") return source.from;
   if (source.from === "body") return `body:${source.pointer.map((token) => `/${token}`).join("")}`;
   return `${source.from}:${source.from === "header" ? source.name.toLowerCase() : source.name}`;
 }
@@ -146,11 +153,32 @@ function checkParameter({ route, at, isSound, refuse }: Subject, name: string, s
 
 function checkKey({ policy, isSound, refuse }: Subject): void {
   if (policy.key.forward || !isSound("idempotency.key.from", "idempotency.key.forward")) return;
-  if ([policy.key.from].flat().every((written) => /^(header|query):/.test(written))) return;
+  if (placesOf(policy.key.from).every((written) => /^(header|query):/.test(written))) return;
   refuse(
     "idempotency.key.forward",
-    "false is for a key in headers or the query: path and body are passed on as they came",
+    "false is for a key in headers or the query: path, cookies and body are passed on as they came",
   );
+}
+
+/** What works, and surely not as it was meant. */
+function checkKeyAge({ policy, isSound, warn }: Subject): void {
+  const { maxAge, bornFrom } = policy.key;
+  if (!isSound("idempotency.key", "idempotency.retention")) return;
+  if (maxAge === undefined) {
+    if (bornFrom !== undefined) warn("idempotency.key.bornFrom", "says nothing without maxAge");
+  } else if (maxAge > policy.retention) {
+    const kept = formatDuration(policy.retention);
+    warn("idempotency.key.maxAge", `is longer than retention (${kept}): a key between the two may run a second time`);
+  }
+}
+
+function checkScope({ policy, isSound, warn }: Subject): void {
+  for (const [index, written] of policy.scope.entries()) {
+    const setting = `idempotency.scope[${index}]`;
+    const source = isSound(setting) ? parseScopeSource(written) : undefined;
+    if (!source?.ok || source.value.from !== "header" || !isNewInEachAttempt(source.value.name)) continue;
+    warn(setting, `${written} is new in each attempt of most clients: no retry would find its record`);
+  }
 }
 
 function checkFingerprint({ policy, isSound, refuse }: Subject): void {

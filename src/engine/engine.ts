@@ -1,6 +1,6 @@
 import type { EventHub } from "../events.js";
 import type { Attempt, Claim, FlightId, Landing, Lease, StreamedResponse } from "../model.js";
-import { inProgress, judge, outcomeUnknown, type Verdict } from "../rules/judge.js";
+import { inProgress, judge, keyExpired, outcomeUnknown, type Verdict } from "../rules/judge.js";
 import { type RecordStore, StoreUnavailableError } from "../store/record-store.js";
 import { TurnoverMap } from "../turnover.js";
 import { Alarm } from "./alarm.js";
@@ -54,7 +54,8 @@ export class Engine {
       void this.#observe(client);
       return () => false;
     }
-    const place = client.attempt.key + client.attempt.fingerprint;
+    const { key, fingerprint, mustExist } = client.attempt;
+    const place = key + fingerprint + (mustExist ? "!" : "");
     const known = this.#flights.get(place);
     if (known !== undefined) {
       known.join(client);
@@ -77,8 +78,10 @@ export class Engine {
     let alarm: Alarm | undefined;
     this.#underWay += 1;
     try {
-      const look = await this.#look(flight, undefined);
-      if (this.#isOurs(look, flight)) {
+      const look = await this.#firstLook(flight);
+      if (look === "absent") {
+        for (const client of this.#over(flight, place)) client.reply(tooOld);
+      } else if (this.#isOurs(look, flight)) {
         await this.#run(flight, place, look, false);
       } else {
         alarm = new Alarm((ring) => this.store.watch(flight.attempt.key, ring));
@@ -117,6 +120,17 @@ export class Engine {
     this.#withdrawals.close();
   }
 
+  /**
+   * Of a key that is too old to begin a record, `absent` where there is none. Nothing is written then: such a
+   * request costs the store one look.
+   */
+  async #firstLook(flight: Flight): Promise<Look | "absent"> {
+    const { key, mustExist } = flight.first.attempt;
+    if (!mustExist) return this.#look(flight, undefined);
+    const known = await this.store.peek(key, false).catch(() => null);
+    return known === undefined ? "absent" : this.#look(flight, undefined);
+  }
+
   /** Asks the store, once. */
   #look({ first: { attempt } }: Flight, after: FlightId | undefined): Promise<Look> {
     const lease = newLease(attempt.key);
@@ -126,7 +140,7 @@ export class Engine {
 
   /** What nearly every first look finds: the record is ours, there is no doubt about it, and somebody wants it. */
   #isOurs({ claim, askedAtMs }: Look, flight: Flight): boolean {
-    if (claim?.kind !== "won" || claim.taken !== null || flight.isEmpty) return false;
+    if (claim?.kind !== "won" || claim.taken !== null || flight.isEmpty || flight.first.attempt.mustExist) return false;
     return this.#executions.isSurelyOurs(askedAtMs, flight.first.attempt);
   }
 
@@ -153,6 +167,11 @@ export class Engine {
         await alarm.wait(claim?.kind === "held" ? Math.min(lookMs, claim.remainingMs + 5) : lookMs);
         if (flight.isEmpty) return;
         lookMs = Math.min(lookMs * 2, lastLookMs);
+      } else if (claim?.kind === "won" && claim.taken === null && attempt.mustExist) {
+        // Its record went between the look and the claim, or was released: the key is too old to begin another.
+        this.#withdrawals.add(lease);
+        for (const client of this.#over(flight, place)) client.reply(tooOld);
+        return;
       } else if (claim?.kind === "won") {
         const askedAtMs = flight.isEmpty ? undefined : await this.#executions.askedFor(look, attempt);
         // It may have been abandoned meanwhile.
@@ -279,6 +298,9 @@ export class Engine {
 
 /** To whoever comes, or is not sent yet, when a drain is over. */
 const tooLate: Answer = { kind: "problem", problem: inProgress, result: "in_progress" };
+
+/** To a key older than `key.maxAge` of which nothing is known (any more). */
+const tooOld: Answer = { kind: "problem", problem: keyExpired, result: "rejected" };
 
 function moment(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 10));

@@ -74,6 +74,15 @@ function logTrouble(hub: EventHub, logger: Logger): void {
       logger.warn({ route, key: short(key) }, "a lease was lost before its request had ended");
     });
   }
+  const uncertain = new Set<string>();
+  hub.on("scopeUncertain", ({ route }) => {
+    if (uncertain.has(route)) return;
+    uncertain.add(route);
+    logger.warn(
+      { route },
+      "the scope of a request does not identify its client: set idempotency.scope (logged once a route)",
+    );
+  });
   hub.on("fault", ({ what, route, key, error }) => {
     const fields = { route, key: key === undefined ? undefined : short(key), error: error && errorFields(error) };
     logger.error(fields, withoutSecrets(what));

@@ -87,6 +87,7 @@ export function openTables() {
     waiters: new Table(zero, ["route"]),
     inDoubt: new Table(zero, ["route", "cause"]),
     leaseLost: new Table(zero, ["route"]),
+    uncertain: new Table(zero, ["route"]),
     observed: new Table(zero, ["route", "would"]),
     reloads: new Table(zero, ["result"]),
   };
@@ -112,6 +113,7 @@ function listen(hub: EventHub, tables: Tables): void {
   });
   hub.on("inDoubt", ({ route, cause }) => void tables.inDoubt.at(route, cause).value++);
   hub.on("leaseLost", ({ route }) => void tables.leaseLost.at(route).value++);
+  hub.on("scopeUncertain", ({ route }) => void tables.uncertain.at(route).value++);
   hub.on("observed", ({ route, would }) => void tables.observed.at(route, would).value++);
   hub.on("reload", ({ result }) => void tables.reloads.at(result).value++);
 }
@@ -153,6 +155,12 @@ function recordFamilies(tables: Tables, sources: MetricSources): Family[] {
     gauge("waiters", "Requests that wait for the result of another one.", tables.waiters, routes),
     counter("in_doubt_total", "Records that turned in doubt, by cause.", tables.inDoubt, doubts),
     counter("lease_lost_total", "Leases that ran out or were taken over before the end.", tables.leaseLost, routes),
+    counter(
+      "scope_uncertain_total",
+      "Protected requests whose scope may not identify the client, or may change with each retry.",
+      tables.uncertain,
+      routes,
+    ),
     counter("observed_total", "What would have been done on routes that only observe.", tables.observed, watched),
     counter("config_reloads_total", "Attempts to reload the configuration.", tables.reloads, results),
     reading("buffered_bytes", "Bytes of request bodies held in memory.", sources.bufferedBytes),

@@ -50,7 +50,8 @@ export class Errand implements Client, Work {
     const { visit, identified } = task;
     const { attempt } = identified;
     const { trace } = visit;
-    this.attempt = trace === undefined ? attempt : { ...attempt, keyHash: attempt.keyHash, trace };
+    this.attempt =
+      trace === undefined ? attempt : { ...attempt, keyHash: attempt.keyHash, mustExist: attempt.mustExist, trace };
     visit.route = attempt.route;
     visit.key = attempt.key.slice(0, 8);
   }
@@ -61,7 +62,8 @@ export class Errand implements Client, Work {
 
   /** One answer, now or later, or none for a client that leaves before. */
   begin(): void {
-    const { visit, desk } = this.task;
+    const { visit, desk, identified } = this.task;
+    if (identified.scope.isUncertain) this.parts.hub.emit("scopeUncertain", { route: this.attempt.route.name });
     const leave = this.parts.engine.begin(this);
     visit.onHangUp = () => {
       if (!leave()) return undefined;
@@ -78,6 +80,7 @@ export class Errand implements Client, Work {
   reply(answer: Answer): void {
     const { visit, inForce, guarded, identified, desk } = this.task;
     const { route, policy, head } = guarded;
+    const { scope } = identified;
     desk.free();
     visit.overheadMs = Math.max(0, performance.now() - this.#begunMs - this.#awayMs);
     if (visit.trace !== undefined) traceAnswer(visit.trace, answer);
@@ -85,6 +88,8 @@ export class Errand implements Client, Work {
       method: head.method,
       route: route.name,
       idempotencyKey: identified.rawKey,
+      recordKey: this.attempt.key,
+      hidesCookies: scope.isUncertain || scope.isAnybody,
       replayHeader: policy.replayHeader,
       problems: inForce.config.problems,
       via: `1.1 ${inForce.pseudonym}`,

@@ -1,18 +1,17 @@
 import type { IncomingMessage } from "node:http";
-import type { Attempt, Fingerprint, KeyHash, Policy, ProblemNote, RecordKey, Route } from "../model.js";
+import type { Attempt, Fingerprint, KeyHash, Policy, ProblemNote, RecordKey, Route, Source } from "../model.js";
 import { policyPath, readyPath } from "../problem.js";
 import { ambiguous, type RequestHead, readHead, refuseForRoute } from "../rules/ambiguity.js";
 import { preflightMethod } from "../rules/cors.js";
-import { fingerprint } from "../rules/fingerprint.js";
-import type { Framable } from "../rules/frame.js";
-import { jsonOnce } from "../rules/json.js";
+import { comparedPath, fingerprint } from "../rules/fingerprint.js";
 import { type KeyReading, readKey, recordKey } from "../rules/key.js";
+import { readAge } from "../rules/key-age.js";
 import { keyHash } from "../rules/key-hash.js";
-import type { ProbeInput } from "../rules/probe-target.js";
+import { type ProbeInput, probeNeedsBody } from "../rules/probe-target.js";
 import type { Match, Router } from "../rules/route.js";
 import { routeRequest } from "../rules/routing.js";
-import { readScope } from "../rules/scope.js";
-import { needsBody, type SourceInput } from "../rules/source.js";
+import { readScope, type ScopeReading } from "../rules/scope.js";
+import { BodyReader, needsBody, type SourceInput } from "../rules/source.js";
 import { hasPassed, loopDetail, maxForwards } from "../rules/via.js";
 
 /** A request the gateway answers itself. */
@@ -22,6 +21,8 @@ export interface Refused {
   readonly route: Route | null;
   /** As it was read, for the problem document. */
   readonly rawKey: string | undefined;
+  /** Of a request whose record is known all the same. */
+  readonly recordKey?: RecordKey | undefined;
   /** Where the request itself is well-formed: `mode: observe` lets it through. */
   readonly head: RequestHead | undefined;
 }
@@ -63,7 +64,9 @@ export interface Guarded {
 /** Whose key it is. */
 interface Owned {
   readonly key: Extract<KeyReading, { kind: "key" }>;
-  readonly scope: readonly Framable[];
+  readonly scope: Extract<ScopeReading, { kind: "scope" }>;
+  /** Older than `key.maxAge`. */
+  readonly isOld: boolean;
 }
 
 /** A request with a key: what the engine is asked for. */
@@ -71,6 +74,8 @@ export interface Identified {
   readonly kind: "identified";
   readonly attempt: Attempt;
   readonly rawKey: string;
+  readonly keySources: readonly Source[];
+  readonly scope: Owned["scope"];
   /** What a probe URL may name. */
   readonly probe: ProbeInput;
 }
@@ -109,7 +114,7 @@ export function admit({ router, pseudonym }: GateRules, request: Received): Refu
   const { doubt } = routing;
   if (needsBody(policy)) return doubt === undefined ? guarded : refused(ambiguous(doubt).problem, route);
   // Known already whether it will be refused or streamed: then the body is not read first.
-  const owner = readOwner(guarded, inputOf(guarded, noBody));
+  const owner = readOwner(guarded, new RequestInput(guarded, undefined));
   if (doubt !== undefined && !("kind" in owner)) return refused(ambiguous(doubt).problem, route);
   return "kind" in owner ? owner : { kind: "guarded", route, policy, head, match, known: owner };
 }
@@ -158,24 +163,37 @@ function notAllowed(allow: string): Refused {
   return refused({ code: "method-not-allowed", detail: `This path takes ${allow}.`, allow }, null);
 }
 
-/** The same with the body at hand. */
-export function identify(guarded: Guarded, body: Buffer): Refused | Open | Identified {
+/** Whether more is to be read of the body than its bytes as they came, and these are in a content coding. */
+export function needsDecoding({ policy, head }: Guarded): boolean {
+  if (!head.hasCoding) return false;
+  if (policy.fingerprint.body !== "none" || needsBody(policy)) return true;
+  return policy.probe !== null && probeNeedsBody(policy.probe.url);
+}
+
+/** The same with the body at hand. `content`: without its content coding, `undefined` where that cannot be decoded. */
+export function identify(guarded: Guarded, body: Buffer, content: Buffer | undefined): Refused | Open | Identified {
   const { route, policy, head } = guarded;
-  const input = inputOf(guarded, body);
+  const input = new RequestInput(guarded, content);
   const owner = guarded.known ?? readOwner(guarded, input);
   if ("kind" in owner) return owner;
+  const { key, scope } = owner;
   const printed = fingerprint(policy.fingerprint, {
     method: head.method,
-    rawPath: head.rawPath,
+    path: comparedPath(route.match, head.path.canonical),
     query: head.query,
+    isLeftOut: policy.key.isFirstOf ? keyParameters(policy, key.values) : undefined,
     rawHeaders: head.rawHeaders,
     isOverridden: head.overrides.length > 0,
-    body,
-    json: input.json,
+    body: content ?? body,
   });
   const attempt = new KeyedAttempt(route, policy, owner, printed);
-  const probe: ProbeInput = { key: owner.key.values, params: guarded.match.params, json: input.json };
-  return { kind: "identified", attempt, rawKey: owner.key.raw, probe };
+  const probe: ProbeInput = { key: key.values, params: guarded.match.params, body: input.body };
+  return { kind: "identified", attempt, rawKey: key.raw, keySources: key.sources, scope, probe };
+}
+
+/** For the answer to a request that is refused although its key is known. */
+export function knownRecord({ known, policy }: Guarded): RecordKey | undefined {
+  return known && recordKey(policy.namespace, known.scope.values, known.key.values);
 }
 
 class KeyedAttempt implements Attempt {
@@ -188,13 +206,17 @@ class KeyedAttempt implements Attempt {
     private readonly owner: Owned,
     readonly fingerprint: Fingerprint,
   ) {
-    this.key = recordKey(policy.namespace, owner.scope, owner.key.values);
+    this.key = recordKey(policy.namespace, owner.scope.values, owner.key.values);
   }
 
   /** Only a store asks for it: what is known already is replayed without. */
   get keyHash(): KeyHash {
     this.#keyHash ??= keyHash(this.owner.key.values);
     return this.#keyHash;
+  }
+
+  get mustExist(): boolean {
+    return this.owner.isOld;
   }
 }
 
@@ -204,15 +226,37 @@ function readOwner(guarded: Guarded, input: SourceInput): Owned | Refused | Open
   if (key.kind === "none") return { kind: "open", route, head };
   if (key.kind === "missing") return refused({ code: "key-missing", detail: key.detail }, route, head, key.raw);
   if (key.kind === "invalid") return refused({ code: "key-invalid", detail: key.detail }, route, head, key.raw);
+  const { age } = policy.key;
+  const born = age === null ? undefined : readAge(age, key.values, head.rawHeaders, Date.now());
+  if (born?.kind === "invalid") {
+    if (!policy.key.required) return { kind: "open", route, head };
+    return refused({ code: "key-invalid", detail: born.detail }, route, head, key.raw);
+  }
   const scope = readScope(policy.scope, input);
   if (scope.kind === "missing") return refused({ code: "scope-missing", detail: scope.detail }, route, head, key.raw);
-  return { key, scope: scope.values };
+  return { key, scope, isOld: born?.kind === "old" };
 }
 
-const noBody = Buffer.alloc(0);
+/** Parameters of the query that repeat the key: with `firstOf` it is the same request wherever the key stands. */
+function keyParameters({ key }: Policy, values: readonly string[]): (name: string, value: string) => boolean {
+  return (name, value) =>
+    values.includes(value) && key.sources.some((source) => source.from === "query" && source.name === name);
+}
 
-function inputOf({ head, match }: Guarded, body: Buffer): SourceInput {
-  return { rawHeaders: head.rawHeaders, query: head.query, params: match.params, json: jsonOnce(body) };
+class RequestInput implements SourceInput {
+  readonly rawHeaders: RequestHead["rawHeaders"];
+  readonly host: string;
+  readonly query: string | undefined;
+  readonly params: Match["params"];
+  readonly body: BodyReader;
+
+  constructor({ head, match }: Guarded, content: Buffer | undefined) {
+    this.rawHeaders = head.rawHeaders;
+    this.host = head.host;
+    this.query = head.query;
+    this.params = match.params;
+    this.body = new BodyReader(content, head.rawHeaders);
+  }
 }
 
 function refused(problem: ProblemNote, route: Route | null, head?: RequestHead, rawKey?: string): Refused {

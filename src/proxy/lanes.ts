@@ -82,7 +82,7 @@ export class TrafficLanes implements Lanes {
 
   /** `mode: observe` refuses nothing that can be forwarded: it counts, and lets the request through. */
   #refuse(visit: FullVisit, inForce: InForce, refused: Refused, body?: Buffer): void {
-    const { route, head, problem, rawKey } = refused;
+    const { route, head, problem, rawKey, recordKey } = refused;
     visit.route = route;
     if (route?.policy?.mode === "observe" && head !== undefined) {
       this.parts.hub.emit("observed", { route: route.name, would: "reject" });
@@ -90,7 +90,8 @@ export class TrafficLanes implements Lanes {
       return;
     }
     const fields = corsFields(route?.cors ?? null, visit.request.rawHeaders, route?.policy?.replayHeader);
-    const context = { route: route?.name ?? null, idempotencyKey: rawKey, fields, problems: inForce.config.problems };
+    const { problems } = inForce.config;
+    const context = { route: route?.name ?? null, idempotencyKey: rawKey, recordKey, fields, problems };
     visit.done(sendProblem(visit.response, problem, "rejected", context));
   }
 }

@@ -74,7 +74,7 @@ function describe(route: PublishedRoute): [term: string, text: string][] {
   const compared = [
     "method",
     "path",
-    ...(query ? ["query"] : []),
+    ...(query === false ? [] : [query === true ? "query" : `query without ${query.ignore.map(code).join(", ")}`]),
     ...(body === "none" ? [] : [body === "json" ? "body, as JSON" : "body, byte for byte"]),
     ...headers.map((name) => `header ${code(name)}`),
   ].join(", ");
@@ -83,7 +83,7 @@ function describe(route: PublishedRoute): [term: string, text: string][] {
       "Requests",
       `${(route.methods ?? ["every method"]).map(escaped).join(", ")} ${code((route.host ?? "") + route.path)}`,
     ],
-    ["Key", `${key.from.map(code).join(" and ")}, ${key.required ? "required" : "optional"}`],
+    ["Key", `${key.from.map(code).join(key.firstOf ? " or " : " and ")}, ${key.required ? "required" : "optional"}`],
     [
       "Format of the key",
       key.strict ? "a quoted string (RFC 9651)" : `up to ${key.maxLength} characters, ${code(key.pattern)}`,

@@ -10,7 +10,10 @@ export const problemMeanings: Readonly<Record<ProblemCode, string>> = Object.fre
   "headers-too-many": "Nothing was sent on. Send fewer header fields.",
   "key-missing":
     "This route takes requests with an idempotency key only. Make a new one for each operation, and send it again with each retry.",
-  "key-invalid": "The key is too long, has characters this route does not take, or was given twice.",
+  "key-invalid":
+    "The key is too long, has characters this route does not take, was given twice, is a template that nothing was filled into, or does not tell when it was made where the route asks for that.",
+  "key-expired":
+    "The key was made longer ago than this route takes, and nothing is known of it any more: whether its request was carried out before cannot be said. Nothing was sent on.",
   "scope-missing": "What tells whose key it is, such as the Authorization header, is not in the request.",
   "body-too-large": "The body is over this route's limit. Nothing was sent on.",
   overloaded:

@@ -1,8 +1,9 @@
 import type { ProblemNote } from "../model.js";
-import { isDeclaredOver, readBody } from "./body.js";
+import { isDeclaredOver, type ReadWhole, readBody } from "./body.js";
+import { decodeBody, maxInflation, tooLargeDecoded } from "./decode.js";
 import { type Desk, Errand } from "./errand.js";
 import { peerOf } from "./forward.js";
-import { type Guarded, identify, type Open, type Refused } from "./gate.js";
+import { type Guarded, identify, knownRecord, needsDecoding, type Open, type Refused } from "./gate.js";
 import type { InForce, LaneParts } from "./in-force.js";
 import { sendAnswer } from "./reply.js";
 import type { FullVisit } from "./visit.js";
@@ -21,10 +22,9 @@ export class ProtectedLane {
   ) {}
 
   take(visit: FullVisit, inForce: InForce, guarded: Guarded): void {
-    const { route, head, known } = guarded;
-    const { request, response } = visit;
+    const { request } = visit;
     const { requestBodyBytes } = inForce.config.server.limits;
-    visit.route = route;
+    visit.route = guarded.route;
     visit.isReadWhole = true;
     if (!isDeclaredOver(request, requestBodyBytes)) visit.letContinue();
     readBody(request, requestBodyBytes, this.parts.budget, (read) => {
@@ -32,21 +32,58 @@ export class ProtectedLane {
       if (read.kind !== "read") {
         if (read.soFar.length > 0) request.unshift(read.soFar);
         const problem = read.kind === "overloaded" ? overloaded : tooLarge(requestBodyBytes);
-        this.ways.refuse(visit, inForce, { kind: "refused", route, head, problem, rawKey: known?.key.raw });
-        return;
-      }
-      const { body, free } = read;
-      const identified = identify(guarded, body);
-      if (identified.kind === "identified") {
-        const peer = peerOf(request.socket, inForce);
-        const desk: Desk = { send: (...answer) => sendAnswer(response, ...answer), free };
-        new Errand({ visit, inForce, guarded, identified, peer, body, desk }, this.parts).begin();
-        return;
-      }
-      free();
-      if (identified.kind === "open") this.ways.open(visit, inForce, identified, body);
-      else this.ways.refuse(visit, inForce, identified, body);
+        this.#refuse(visit, inForce, guarded, problem);
+      } else if (needsDecoding(guarded)) void this.#decode(visit, inForce, guarded, read);
+      else this.#begin(visit, inForce, guarded, { ...read, content: read.body });
     });
+  }
+
+  /** Key, scope and fingerprint are read from what the body says; what is forwarded is the body as it came. */
+  async #decode(visit: FullVisit, inForce: InForce, guarded: Guarded, read: ReadWhole): Promise<void> {
+    const { body } = read;
+    const limitBytes = maxInflation * inForce.config.server.limits.requestBodyBytes;
+    const decoded = await decodeBody(guarded.head.rawHeaders, body, limitBytes);
+    if (visit.response.destroyed) return read.free();
+    const content = decoded.kind === "decoded" ? decoded.body : undefined;
+    const bytes = content === undefined || content === body ? 0 : content.length;
+    const isHeld = decoded.kind !== "tooLarge" && this.parts.budget.take(bytes);
+    if (!isHeld) {
+      read.free();
+      const problem = decoded.kind === "tooLarge" ? tooLargeDecoded(limitBytes) : overloaded;
+      return this.#refuse(visit, inForce, guarded, problem, body);
+    }
+    let isFree = false;
+    const free = () => {
+      read.free();
+      if (!isFree) this.parts.budget.give(bytes);
+      isFree = true;
+    };
+    this.#begin(visit, inForce, guarded, { body, free, content });
+  }
+
+  #begin(
+    visit: FullVisit,
+    inForce: InForce,
+    guarded: Guarded,
+    { body, content, free }: Pick<ReadWhole, "body" | "free"> & { readonly content: Buffer | undefined },
+  ): void {
+    const identified = identify(guarded, body, content);
+    if (identified.kind === "identified") {
+      const { request, response } = visit;
+      const peer = peerOf(request.socket, inForce);
+      const desk: Desk = { send: (...answer) => sendAnswer(response, ...answer), free };
+      new Errand({ visit, inForce, guarded, identified, peer, body, desk }, this.parts).begin();
+      return;
+    }
+    free();
+    if (identified.kind === "open") this.ways.open(visit, inForce, identified, body);
+    else this.ways.refuse(visit, inForce, identified, body);
+  }
+
+  #refuse(visit: FullVisit, inForce: InForce, guarded: Guarded, problem: ProblemNote, body?: Buffer): void {
+    const { route, head, known } = guarded;
+    const refused = { route, head, problem, rawKey: known?.key.raw, recordKey: knownRecord(guarded) };
+    this.ways.refuse(visit, inForce, { kind: "refused", ...refused }, body);
   }
 }
 

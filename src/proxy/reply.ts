@@ -2,8 +2,16 @@ import { randomUUID } from "node:crypto";
 import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Answer } from "../engine/answer.js";
 import type { Result } from "../events.js";
-import type { Cors, HeaderPairs, ProblemCode, ProblemNote, StoredResponse, StreamedResponse } from "../model.js";
-import { type ProblemContext, type ProblemDocument, type ProblemTypes, problemDocument } from "../problem.js";
+import type {
+  Cors,
+  HeaderPairs,
+  ProblemCode,
+  ProblemNote,
+  RecordKey,
+  StoredResponse,
+  StreamedResponse,
+} from "../model.js";
+import { type ProblemContext, type ProblemDocument, type ProblemTypes, problemDocument, shownId } from "../problem.js";
 import { corsFields, replayedCors } from "../rules/cors.js";
 import { headerValue, isNamed } from "../rules/headers.js";
 import { type Reply, replyHeaders } from "../rules/response-headers.js";
@@ -23,7 +31,10 @@ export interface ReplyContext {
   readonly method: string;
   readonly route: string | null;
   readonly idempotencyKey: string | undefined;
+  readonly recordKey: RecordKey;
   readonly replayHeader: string;
+  /** `Reply.hidesCookies`. */
+  readonly hidesCookies: boolean;
   readonly problems: ProblemTypes;
   /** The member of `Via` that names this gateway. */
   readonly via: string;
@@ -97,13 +108,13 @@ export function answerHeaders(stored: HeaderPairs, shape: Reply, context: ReplyC
 
 /** The context of a problem: with what a page of another origin needs to read it. */
 export function problemContext(context: ReplyContext): ProblemReplyContext {
-  const { route, idempotencyKey, problems, cors, request, replayHeader } = context;
-  return { route, idempotencyKey, problems, fields: corsFields(cors, request, replayHeader) };
+  const { route, idempotencyKey, recordKey, problems, cors, request, replayHeader } = context;
+  return { route, idempotencyKey, recordKey, problems, fields: corsFields(cors, request, replayHeader) };
 }
 
 export function shapeOf(
   answered: StoredResponse | StreamedResponse,
-  { method, replayHeader }: ReplyContext,
+  { method, replayHeader, recordKey, hidesCookies }: ReplyContext,
   isReplay = false,
   residentSeconds: number | undefined = undefined,
 ): Reply {
@@ -118,6 +129,8 @@ export function shapeOf(
       : answered.trailers !== undefined && answered.trailers.length > 0,
     replayHeader,
     isReplay,
+    recordId: shownId(recordKey),
+    hidesCookies,
     residentSeconds,
   };
 }

@@ -1,6 +1,7 @@
 import type { HeaderPairs, Policy, ProblemNote, Route } from "../model.js";
+import { credentialFields } from "./credential.js";
 import { collectFields, foldName, framingDefect, isUnusual, twinDefect } from "./fields.js";
-import { isOverrideHeader } from "./headers.js";
+import { isOverrideHeader, queryOverrides } from "./method-override.js";
 import { type ReadPath, readPath } from "./path.js";
 import { hostName, originForm } from "./target.js";
 
@@ -32,8 +33,13 @@ export interface RequestHead {
   readonly rawHeaders: HeaderPairs;
   /** Values of `Via`. */
   readonly via: readonly string[];
-  /** Values of method override headers, in upper case. With any of them the request is unsafe. */
+  /**
+   * Methods that override fields and parameters name instead of the request's own, in upper case. With any of them the
+   * request is unsafe.
+   */
   readonly overrides: readonly string[];
+  /** Whether the body has a `Content-Encoding`. */
+  readonly hasCoding: boolean;
   /** Field names that `Connection` lists, in lower case, without those that no proxy forwards anyway. */
   readonly connection: readonly string[];
   /** Field names with unusual characters, folded (`foldName`). */
@@ -75,7 +81,8 @@ export function readHead(request: RawRequest): RequestHead | Refusal {
   const rawPath = mark < 0 ? target : target.slice(0, mark);
   const path = rawPath === "*" ? serverWide(method) : readPath(rawPath);
   if (path.kind === "refused") return ambiguous(path.detail);
-  const { overrides, connection, unusual, via } = fields;
+  const { hasCoding, connection, unusual, via } = fields;
+  const overrides = overridesOf(method, fields.overrides, queryOverrides(query));
   return {
     kind: "head",
     method,
@@ -89,6 +96,7 @@ export function readHead(request: RawRequest): RequestHead | Refusal {
     rawHeaders,
     via,
     overrides,
+    hasCoding,
     connection,
     unusual,
   };
@@ -101,9 +109,9 @@ export function readHead(request: RawRequest): RequestHead | Refusal {
 export function refuseForRoute(route: Route, head: RequestHead): Refusal | undefined {
   const { policy } = route;
   if (policy === null) return undefined;
-  const mayHaveTwins = head.unusual.length > 0 || fieldsRead(policy).some(isUnusual);
+  const { names, isAnyUnusual } = policyFields(policy);
+  const mayHaveTwins = head.unusual.length > 0 || isAnyUnusual;
   if (head.connection.length === 0 && !mayHaveTwins) return undefined;
-  const names = fieldsRead(policy);
   for (const listed of head.connection) {
     if (names.includes(listed) || isOverrideHeader(listed)) {
       return ambiguous("Connection names a field that this route reads");
@@ -128,6 +136,12 @@ export function ambiguous(reason: string): Refusal {
   return { kind: "refused", problem: { code: "request-ambiguous", detail } };
 }
 
+/** A proxy before us may repeat the method of each request. */
+function overridesOf(method: string, named: readonly string[], asked: readonly string[]): readonly string[] {
+  if (named.length === 0 && asked.length === 0) return named;
+  return [...named, ...asked].filter((other) => other !== method);
+}
+
 function isQuery(query: string): boolean {
   for (let i = 0; i < query.length; i++) {
     const code = query.charCodeAt(i);
@@ -142,11 +156,32 @@ function serverWide(method: string): ReturnType<typeof readPath> {
   return { kind: "path", canonical: "*", doubtful: undefined, variants: () => [] };
 }
 
+interface ReadFields {
+  readonly names: readonly string[];
+  readonly isAnyUnusual: boolean;
+}
+
+const readByPolicy = new WeakMap<Policy, ReadFields>();
+
+/** The same for every request of a policy, so it is made once. */
+function policyFields(policy: Policy): ReadFields {
+  const known = readByPolicy.get(policy);
+  if (known !== undefined) return known;
+  const names = fieldsRead(policy);
+  const found = { names, isAnyUnusual: names.some(isUnusual) };
+  readByPolicy.set(policy, found);
+  return found;
+}
+
 /** Names of the header fields that decide a record's key and fingerprint, in lower case. */
 function fieldsRead(policy: Policy): string[] {
   const names = [...policy.fingerprint.headers];
+  if (policy.key.age?.header) names.push(policy.key.age.header);
   for (const source of [...policy.key.sources, ...policy.scope]) {
     if (source.from === "header") names.push(source.name.toLowerCase());
+    else if (source.from === "cookie") names.push("cookie");
+    else if (source.from === "client") names.push(...credentialFields);
+    else if (source.from === "form") names.push("content-type");
   }
   return names;
 }

@@ -1,5 +1,6 @@
 import type { HeaderPairs } from "../model.js";
-import { addTokens, isNamed, isOverrideHeader, trimSpace } from "./headers.js";
+import { addTokens, isNamed, trimSpace } from "./headers.js";
+import { isOverrideHeader, overrideHeaders } from "./method-override.js";
 
 /** What one pass over the header fields brings together. */
 export interface Fields {
@@ -12,6 +13,8 @@ export interface Fields {
   codings: string[];
   /** Values of method override fields, in upper case. */
   overrides: string[];
+  /** Whether the body has a `Content-Encoding`. */
+  hasCoding: boolean;
   /** Names that `Connection` lists, in lower case, without those that no proxy forwards anyway. */
   connection: string[];
   /** Values of `Via`. */
@@ -31,8 +34,8 @@ export function collectFields(rawHeaders: HeaderPairs): Fields {
 }
 
 /** Lengths of the names that `collect` knows: most fields are passed over without a look at their letters. */
-const mayMatter: readonly boolean[] = Array.from({ length: 23 }, (_, length) =>
-  [3, 4, 10, 13, 14, 17, 22].includes(length),
+const mayMatter: readonly boolean[] = Array.from({ length: 32 }, (_, length) =>
+  [3, 4, 10, 14, 16, 17, ...overrideHeaders.map((name) => name.length)].includes(length),
 );
 
 function collect(fields: Fields, name: string, value: string): void {
@@ -44,6 +47,8 @@ function collect(fields: Fields, name: string, value: string): void {
   } else if (isNamed(name, "content-length")) {
     fields.lengths++;
     fields.length = value;
+  } else if (isNamed(name, "content-encoding")) {
+    fields.hasCoding = true;
   } else if (isNamed(name, "transfer-encoding")) {
     fields.codings = [...fields.codings, value];
   } else if (isNamed(name, "via")) {
@@ -63,6 +68,7 @@ function newFields(): Fields {
     length: "",
     codings: nothing,
     overrides: nothing,
+    hasCoding: false,
     connection: nothing,
     via: nothing,
     unusual: nothing,

@@ -66,16 +66,6 @@ export function connectionNames(pairs: HeaderPairs): string[] {
   return names;
 }
 
-/**
- * Whether a method override header names this one: each makes some framework take a request for one of another
- * method, so a request that has any of them is unsafe whatever its method.
- */
-export function isOverrideHeader(name: string): boolean {
-  return (
-    isNamed(name, "x-http-method-override") || isNamed(name, "x-http-method") || isNamed(name, "x-method-override")
-  );
-}
-
 function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }

@@ -1,209 +1,215 @@
 /**
- * JSON as RFC 8259 has it, kept the way it was written: numbers are their source text, repeated members are seen.
- * `JSON.parse` would merge the members and round the numbers; here it only decides what is valid, and unescapes strings.
+ * JSON as RFC 8259 has it, read from the bytes without a tree: `JSON.parse` would merge repeated members and round
+ * numbers, and a tree of a megabyte takes longer than other requests may wait. Places are offsets; -1 is "not valid".
  */
-
-export type Json =
-  | { readonly kind: "string"; readonly value: string }
-  | { readonly kind: "number"; readonly text: string }
-  | { readonly kind: "word"; readonly text: "true" | "false" | "null" }
-  | { readonly kind: "array"; readonly items: readonly Json[] }
-  /** As written: in order, with repeats. */
-  | { readonly kind: "object"; readonly members: readonly Member[] };
-
-type Member = readonly [name: string, value: Json];
-
-export interface JsonDocument {
-  readonly root: Json;
-  /** Whether an object anywhere names a member twice, after unescaping. */
-  readonly hasRepeats: boolean;
-}
 
 /** Reference tokens of an RFC 6901 pointer, unescaped. */
 export type Pointer = readonly string[];
 
+/** Of a string its value, of a number, `true`, `false` and `null` the source text, of an object or an array nothing. */
+export interface JsonValue {
+  readonly kind: "string" | "number" | "word" | "list";
+  readonly text: string | undefined;
+}
+
 /** Deeper nesting is not read: nobody means it, and reading is recursive. */
 export const maxDepth = 500;
 
-/** `undefined` when the octets are no UTF-8, begin with a byte order mark, are no JSON or too deep. */
-export function parseJson(body: Uint8Array): JsonDocument | undefined {
-  try {
-    const text = decoder.decode(body);
-    JSON.parse(text);
-    const cursor = { text, at: 0, hasRepeats: false };
-    return { root: readValue(cursor, 0), hasRepeats: cursor.hasRepeats };
-  } catch {
-    return undefined;
-  }
-}
+/** A body of which single values are wanted. Whether it is JSON is found out when the first one is. */
+export class JsonBody {
+  #isValid: boolean | undefined;
 
-/** Parses when it is first asked, and only once. */
-export function jsonOnce(body: Uint8Array): () => JsonDocument | undefined {
-  let document: JsonDocument | undefined;
-  let isParsed = false;
-  return () => {
-    if (!isParsed) document = parseJson(body);
-    isParsed = true;
-    return document;
-  };
-}
+  constructor(private readonly bytes: Uint8Array) {}
 
-/** What a pointer leads to; `repeated` when a member on the way stands there twice, `undefined` when there is nothing. */
-export function valueAt(root: Json, pointer: Pointer): Json | "repeated" | undefined {
-  let value: Json | undefined = root;
-  for (const token of pointer) {
-    if (value?.kind === "object") {
-      const named: Member[] = value.members.filter(([name]) => name === token);
-      if (named.length > 1) return "repeated";
-      value = named[0]?.[1];
-    } else if (value?.kind === "array") {
-      value = isIndex(token) ? value.items[Number(token)] : undefined;
-    } else return undefined;
-  }
-  return value;
-}
-
-/**
- * One text for all documents that differ only in white space, the order of members, the escapes in strings, and what the
- * `ignored` pointers lead to: that is left out. Members are expected not to repeat.
- */
-export function canonicalJson(value: Json, ignored: readonly Pointer[]): string {
-  switch (value.kind) {
-    case "string":
-      return quoted(value.value);
-    case "number":
-    case "word":
-      return value.text;
-    case "array": {
-      const items: string[] = [];
-      for (const [index, item] of value.items.entries()) addCanonical(items, "", String(index), item, ignored);
-      return `[${items.join(",")}]`;
+  /** What a pointer leads to; `repeated` when a member on the way stands there twice, `undefined` when there is nothing. */
+  valueAt(pointer: Pointer): JsonValue | "repeated" | undefined {
+    const { bytes } = this;
+    this.#isValid ??= isJson(bytes);
+    if (!this.#isValid) return undefined;
+    let at = skipSpace(bytes, 0);
+    for (const token of pointer) {
+      const found = bytes[at] === OPEN_OBJECT ? memberAt(bytes, at, token) : itemAt(bytes, at, token);
+      if (found === "repeated") return found;
+      if (found < 0) return undefined;
+      at = found;
     }
-    case "object": {
-      const members: string[] = [];
-      const sorted = [...value.members].sort(([a], [b]) => (a < b ? -1 : 1));
-      for (const [name, member] of sorted) addCanonical(members, `${quoted(name)}:`, name, member, ignored);
-      return `{${members.join(",")}}`;
-    }
+    return valueFrom(bytes, at);
   }
 }
 
-function addCanonical(found: string[], before: string, token: string, value: Json, ignored: readonly Pointer[]): void {
-  if (ignored.length === 0) {
-    found.push(before + canonicalJson(value, ignored));
-    return;
-  }
-  const below: Pointer[] = [];
-  for (const pointer of ignored) {
-    if (pointer[0] !== token) continue;
-    if (pointer.length === 1) return;
-    below.push(pointer.slice(1));
-  }
-  found.push(before + canonicalJson(value, below));
+/** Valid as a whole: UTF-8 without a byte order mark, one value, not too deep. */
+export function isJson(bytes: Uint8Array): boolean {
+  const end = endOfValue(bytes, skipSpace(bytes, 0), 0);
+  return end >= 0 && skipSpace(bytes, end) === bytes.length && isUtf8(bytes);
 }
-
-/** As JSON has it; a lone surrogate comes out as its escape. */
-function quoted(text: string): string {
-  return mayNeedEscape.test(text) ? JSON.stringify(text) : `"${text}"`;
-}
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON escapes.
-const mayNeedEscape = /["\\\x00-\x1f\ud800-\udfff]/;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-function isIndex(token: string): boolean {
-  return /^(?:0|[1-9][0-9]*)$/.test(token);
-}
-
-/** Over a text that is known to be valid. */
-interface Cursor {
-  readonly text: string;
-  at: number;
-  hasRepeats: boolean;
-}
-
-function readValue(cursor: Cursor, depth: number): Json {
-  if (depth > maxDepth) throw new RangeError("nested too deeply");
-  switch (nextCharacter(cursor)) {
-    case "{":
-      return readObject(cursor, depth);
-    case "[":
-      return readArray(cursor, depth);
-    case '"':
-      return { kind: "string", value: readString(cursor) };
-    default:
-      return readPlain(cursor);
+export function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    decoder.decode(bytes);
+    return true;
+  } catch {
+    return false;
   }
 }
 
-function readObject(cursor: Cursor, depth: number): Json {
-  const members: Member[] = [];
-  cursor.at++;
-  while (nextCharacter(cursor) !== "}") {
-    const name = readString(cursor);
-    nextCharacter(cursor);
-    cursor.at++;
-    members.push([name, readValue(cursor, depth + 1)]);
-    if (nextCharacter(cursor) === ",") cursor.at++;
+export const QUOTE = 0x22;
+export const COMMA = 0x2c;
+export const JSON_COLON = 0x3a;
+export const OPEN_ARRAY = 0x5b;
+export const BACKSLASH = 0x5c;
+export const CLOSE_ARRAY = 0x5d;
+export const OPEN_OBJECT = 0x7b;
+export const CLOSE_OBJECT = 0x7d;
+
+export function skipSpace(bytes: Uint8Array, at: number): number {
+  for (let i = at; ; i++) {
+    const code = bytes[i];
+    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return i;
   }
-  cursor.at++;
-  cursor.hasRepeats ||= hasRepeats(members);
-  return { kind: "object", members };
 }
 
-function hasRepeats(members: readonly Member[]): boolean {
-  return members.length > 1 && new Set(members.map(([name]) => name)).size < members.length;
+/** Behind the value that begins at `at`. */
+function endOfValue(bytes: Uint8Array, at: number, depth: number): number {
+  if (depth > maxDepth) return -1;
+  const code = bytes[at];
+  if (code === QUOTE) return endOfString(bytes, at);
+  if (code === OPEN_ARRAY) return endOfList(bytes, at, depth, CLOSE_ARRAY);
+  return code === OPEN_OBJECT ? endOfList(bytes, at, depth, CLOSE_OBJECT) : endOfPlain(bytes, at);
 }
 
-function readArray(cursor: Cursor, depth: number): Json {
-  const items: Json[] = [];
-  cursor.at++;
-  while (nextCharacter(cursor) !== "]") {
-    items.push(readValue(cursor, depth + 1));
-    if (nextCharacter(cursor) === ",") cursor.at++;
+/** Of an array, or of an object: that has a name and a colon before each value. */
+function endOfList(bytes: Uint8Array, start: number, depth: number, close: number): number {
+  let at = skipSpace(bytes, start + 1);
+  if (bytes[at] === close) return at + 1;
+  for (;;) {
+    if (close === CLOSE_OBJECT) at = valueOfMember(bytes, at);
+    at = at < 0 ? -1 : endOfValue(bytes, at, depth + 1);
+    if (at < 0) return -1;
+    at = skipSpace(bytes, at);
+    const code = bytes[at];
+    if (code === close) return at + 1;
+    if (code !== COMMA) return -1;
+    at = skipSpace(bytes, at + 1);
   }
-  cursor.at++;
-  return { kind: "array", items };
 }
 
-function readString(cursor: Cursor): string {
-  const { text, at } = cursor;
-  let end = text.indexOf('"', at + 1);
-  while (isEscaped(text, end)) end = text.indexOf('"', end + 1);
-  cursor.at = end + 1;
-  const inner = text.slice(at + 1, end);
-  return inner.includes("\\") ? JSON.parse(text.slice(at, end + 1)) : inner;
+/** Where the value of the member begins whose name begins at `at`. */
+function valueOfMember(bytes: Uint8Array, at: number): number {
+  const end = bytes[at] === QUOTE ? endOfString(bytes, at) : -1;
+  const colon = end < 0 ? -1 : skipSpace(bytes, end);
+  return colon < 0 || bytes[colon] !== JSON_COLON ? -1 : skipSpace(bytes, colon + 1);
 }
 
-/** Whether an odd number of backslashes stands before this place. */
-function isEscaped(text: string, at: number): boolean {
-  let before = at;
-  while (text.charCodeAt(before - 1) === 0x5c) before--;
-  return (at - before) % 2 === 1;
+export function endOfString(bytes: Uint8Array, start: number): number {
+  for (let at = start + 1; at < bytes.length; at++) {
+    const code = bytes[at]!;
+    if (code === QUOTE) return at + 1;
+    if (code < 0x20) return -1;
+    if (code !== BACKSLASH) continue;
+    at++;
+    const escaped = bytes[at];
+    if (escaped === LETTER_U) {
+      if (unitAt(bytes, at + 1) < 0) return -1;
+      at += 4;
+    } else if (escaped === undefined || !isEscape[escaped]) return -1;
+  }
+  return -1;
 }
 
-function readPlain(cursor: Cursor): Json {
-  const { text } = cursor;
-  const start = cursor.at;
-  let end = start;
-  while (end < text.length && !isDelimiter(text.charCodeAt(end))) end++;
-  cursor.at = end;
-  const plain = text.slice(start, end);
-  if (plain === "true" || plain === "false" || plain === "null") return { kind: "word", text: plain };
-  return { kind: "number", text: plain };
+const LETTER_U = 0x75;
+const isEscape: readonly boolean[] = Array.from({ length: 256 }, (_, code) =>
+  '"\\/bfnrt'.includes(String.fromCharCode(code)),
+);
+
+/** The UTF-16 unit that four hexadecimal digits name. */
+export function unitAt(bytes: Uint8Array, at: number): number {
+  let unit = 0;
+  for (let i = at; i < at + 4; i++) {
+    const code = bytes[i] ?? 0;
+    const letter = code | 0x20;
+    if (isDigit(code)) unit = unit * 16 + code - 0x30;
+    else if (letter >= 0x61 && letter <= 0x66) unit = unit * 16 + letter - 0x57;
+    else return -1;
+  }
+  return unit;
 }
 
-function nextCharacter(cursor: Cursor): string {
-  while (isSpace(cursor.text.charCodeAt(cursor.at))) cursor.at++;
-  return cursor.text.charAt(cursor.at);
+/** Behind a number, `true`, `false` or `null`. */
+export function endOfPlain(bytes: Uint8Array, start: number): number {
+  const first = bytes[start];
+  if (first === 0x74) return endOfWord(bytes, start, "true");
+  if (first === 0x66) return endOfWord(bytes, start, "false");
+  if (first === 0x6e) return endOfWord(bytes, start, "null");
+  let at = first === 0x2d ? start + 1 : start;
+  at = bytes[at] === 0x30 ? at + 1 : endOfDigits(bytes, at);
+  if (at >= 0 && bytes[at] === 0x2e) at = endOfDigits(bytes, at + 1);
+  if (at < 0 || (bytes[at]! | 0x20) !== 0x65) return at;
+  const sign = bytes[at + 1];
+  return endOfDigits(bytes, sign === 0x2b || sign === 0x2d ? at + 2 : at + 1);
 }
 
-function isSpace(code: number): boolean {
-  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
+function endOfWord(bytes: Uint8Array, start: number, word: string): number {
+  for (let i = 1; i < word.length; i++) if (bytes[start + i] !== word.charCodeAt(i)) return -1;
+  return start + word.length;
 }
 
-/** A comma, a closing bracket or white space. */
-function isDelimiter(code: number): boolean {
-  return code === 0x2c || code === 0x7d || code === 0x5d || isSpace(code);
+/** At least one. */
+function endOfDigits(bytes: Uint8Array, start: number): number {
+  let at = start;
+  while (isDigit(bytes[at])) at++;
+  return at === start ? -1 : at;
+}
+
+function isDigit(code: number | undefined): boolean {
+  return code !== undefined && code >= 0x30 && code <= 0x39;
+}
+
+/** In an object of a valid document: where the value of this member begins. */
+function memberAt(bytes: Uint8Array, start: number, token: string): number | "repeated" {
+  let found = -1;
+  let at = skipSpace(bytes, start + 1);
+  while (bytes[at] === QUOTE) {
+    const value = valueOfMember(bytes, at);
+    if (stringAt(bytes, at) === token) {
+      if (found >= 0) return "repeated";
+      found = value;
+    }
+    at = nextIn(bytes, value);
+  }
+  return found;
+}
+
+/** In an array of a valid document: where this item begins. */
+function itemAt(bytes: Uint8Array, start: number, token: string): number {
+  if (bytes[start] !== OPEN_ARRAY || !/^(?:0|[1-9][0-9]*)$/.test(token)) return -1;
+  let at = skipSpace(bytes, start + 1);
+  for (let left = Number(token); left > 0 && bytes[at] !== CLOSE_ARRAY; left--) at = nextIn(bytes, at);
+  return bytes[at] === CLOSE_ARRAY ? -1 : at;
+}
+
+/** Behind the value at `at` and its comma; the closing bracket, behind the last. */
+function nextIn(bytes: Uint8Array, at: number): number {
+  const end = skipSpace(bytes, endOfValue(bytes, at, 0));
+  return bytes[end] === COMMA ? skipSpace(bytes, end + 1) : end;
+}
+
+function valueFrom(bytes: Uint8Array, at: number): JsonValue {
+  const code = bytes[at];
+  if (code === QUOTE) return { kind: "string", text: stringAt(bytes, at) };
+  if (code === OPEN_OBJECT || code === OPEN_ARRAY) return { kind: "list", text: undefined };
+  const text = decoder.decode(bytes.subarray(at, endOfPlain(bytes, at)));
+  return { kind: code === 0x2d || isDigit(code) ? "number" : "word", text };
+}
+
+/** Of strings and numbers alone: what a key, a scope or a probe is made of. */
+export function scalarText(value: JsonValue | "repeated" | undefined): string | undefined {
+  if (value === undefined || value === "repeated" || value.kind === "word") return undefined;
+  return value.text;
+}
+
+export function stringAt(bytes: Uint8Array, at: number): string {
+  const text = decoder.decode(bytes.subarray(at, endOfString(bytes, at)));
+  return text.includes("\\") ? JSON.parse(text) : text.slice(1, -1);
 }

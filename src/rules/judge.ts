@@ -59,6 +59,12 @@ export const outcomeUnknown: ProblemNote = {
     "The request was sent, and nobody can know whether the upstream carried it out. It is not sent again until that is decided. Ask the operator of this service, or look at the resource itself.",
 };
 
+export const keyExpired: ProblemNote = {
+  code: "key-expired",
+  detail:
+    "This idempotency key was made longer ago than this route takes, and has no record (any more). Nothing was sent. Find out whether the first request was carried out before you send it with a new key.",
+};
+
 export const responseNotStored: ProblemNote = {
   code: "response-not-stored",
   detail:

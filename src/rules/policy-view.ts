@@ -15,11 +15,18 @@ export function policyView(policy: Policy) {
   return {
     key: {
       from: key.sources.map(sourceText),
+      ...(key.isFirstOf ? { firstOf: true } : {}),
       required: key.required,
       maxLength: key.maxLength,
       pattern: key.pattern.source,
       strict: key.strict,
       forward: key.forward,
+      ...(key.age === null
+        ? {}
+        : {
+            maxAge: isoDuration(key.age.maxAgeMs),
+            bornFrom: key.age.header === null ? "key" : `header:${key.age.header}`,
+          }),
     },
     scope: policy.scope.map(scopeText),
     namespace: policy.namespace,
@@ -73,7 +80,8 @@ export function sourceText(source: Source): string {
 }
 
 function scopeText(source: ScopeSource): string {
-  return sourceText(source) + (source.optional ? "?" : "");
+  const isWord = source.from === "client" || source.from === "host";
+  return (isWord ? source.from : sourceText(source)) + (source.optional ? "?" : "");
 }
 
 /** RFC 6901 §3: `~` and `/` within a reference token are escaped. */

@@ -1,12 +1,11 @@
-import type { JsonDocument, Pointer } from "./json.js";
-import { valueAt } from "./json.js";
+import { type JsonBody, type Pointer, scalarText } from "./json.js";
 
 /** What a probe's placeholders stand for. */
 export interface ProbeInput {
   /** As `readKey` gives them. */
   readonly key: readonly string[];
   readonly params: Readonly<Record<string, string>>;
-  readonly json: () => JsonDocument | undefined;
+  readonly body: { readonly json: JsonBody };
 }
 
 /**
@@ -40,11 +39,7 @@ function valuesOf(placeholder: string, input: ProbeInput): readonly (string | un
   if (placeholder === "key") return input.key;
   if (placeholder.startsWith("path.")) return [input.params[placeholder.slice("path.".length)]];
   if (!placeholder.startsWith("body:")) return [undefined];
-  const document = input.json();
-  const value = document && valueAt(document.root, tokensOf(placeholder.slice("body:".length)));
-  if (value === undefined || value === "repeated") return [undefined];
-  if (value.kind === "string") return [value.value];
-  return [value.kind === "number" ? value.text : undefined];
+  return [scalarText(input.body.json.valueAt(tokensOf(placeholder.slice("body:".length))))];
 }
 
 function tokensOf(pointer: string): Pointer {

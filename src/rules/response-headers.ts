@@ -1,4 +1,5 @@
 import type { HeaderPairs } from "../model.js";
+import { recordHeader } from "../problem.js";
 import { connectionNames, headerValue, isNamed, sieveOf, trimSpace } from "./headers.js";
 
 /**
@@ -33,13 +34,17 @@ export interface Reply {
   readonly replayHeader: string;
   /** Whether somebody else's request was executed for this answer. */
   readonly isReplay: boolean;
+  /** The part of the record's id that clients see. */
+  readonly recordId: string;
+  /** Whether what sets a cookie is left out of a replay: the scope does not identify the client. */
+  readonly hidesCookies: boolean;
   /** How long ago the answer was stored; `undefined`: no `Age` is told. */
   readonly residentSeconds: number | undefined;
 }
 
 /**
- * The header of the reply, from pairs that `responseHeaders` has cleaned. An upstream's own field with the name of the replay
- * header never gets through: only the gateway says what is a replay.
+ * The header of the reply, from pairs that `responseHeaders` has cleaned. An upstream's own fields with the names of the
+ * replay header and of `Idempotency-Record` never get through: only the gateway says what is a replay, and of which record.
  */
 export function replyHeaders(stored: HeaderPairs, reply: Reply): string[] {
   const { residentSeconds, bodyBytes, hasTrailers } = reply;
@@ -54,6 +59,8 @@ export function replyHeaders(stored: HeaderPairs, reply: Reply): string[] {
       sent.push(name, stored[i + 1]!);
       continue;
     }
+    if (isNamed(name, recordHeader)) continue;
+    if (reply.isReplay && reply.hidesCookies && isNamed(name, "set-cookie")) continue;
     if (residentSeconds !== undefined && isNamed(name, "age")) continue;
     if (!hasTrailers && isNamed(name, "trailer")) continue;
     if (isNamed(name, "content-length")) {
@@ -67,6 +74,7 @@ export function replyHeaders(stored: HeaderPairs, reply: Reply): string[] {
   if (length !== undefined && !hasLength && !isBodiless) sent.push("Content-Length", length);
   if (residentSeconds !== undefined) sent.push("Age", String(ageOf(stored) + Math.max(0, Math.floor(residentSeconds))));
   if (reply.isReplay) sent.push(reply.replayHeader, "true");
+  sent.push(recordHeader, reply.recordId);
   return sent;
 }
 
@@ -92,4 +100,4 @@ const hopByHop: ReadonlySet<string> = new Set([
 
 const mayBeHopByHop = sieveOf(hopByHop);
 /** Fields that `replyHeaders` may tell anew. */
-const mayBeOurs = sieveOf(["age", "trailer", "content-length"]);
+const mayBeOurs = sieveOf(["age", "trailer", "content-length", "set-cookie", recordHeader]);

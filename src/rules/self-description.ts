@@ -1,7 +1,7 @@
 import type { AnswerVerdict } from "../model.js";
 import { headerValue, trimSpace } from "./headers.js";
-import { type JsonDocument, parseJson, valueAt } from "./json.js";
-import { jsonText, type ReadableAnswer } from "./outcome-rules.js";
+import { JsonBody } from "./json.js";
+import type { ReadableAnswer } from "./outcome-rules.js";
 
 /** Statuses of a gateway like this one under which a request may end without an answer of the API. */
 const gatewayStatuses: ReadonlySet<number> = new Set([409, 500, 502, 503, 504, 508]);
@@ -35,24 +35,21 @@ export function mayDescribeItself(status: number): boolean {
  * gateway answers so, and what it says must not become the outcome. `undefined`: it does not say so.
  */
 export function selfDescription(answer: ReadableAnswer): AnswerVerdict | undefined {
-  const document = readDocument(answer);
-  const verdict = document && gatewayVerdict(document, answer.status);
+  const document = new JsonBody(answer.body ?? emptyAnswer);
+  const verdict = gatewayVerdict(document, answer.status);
   if (verdict !== undefined || answer.status !== 409) return verdict;
   const { headers } = answer;
   if (headerValue(headers, "retry-after") !== undefined) return "release";
   if (retryFields.some((name) => trimSpace(headerValue(headers, name) ?? "").toLowerCase() === "true"))
     return "release";
-  if (document === undefined) return undefined;
   if (["/retryable", "/error/retryable"].some((at) => textAt(document, at) === "true")) return "release";
   return codesOf(document).some((code) => inProgressCode.test(code)) ? "release" : undefined;
 }
 
-function readDocument({ body }: ReadableAnswer): JsonDocument | undefined {
-  return body?.[0] === undefined ? undefined : parseJson(body);
-}
+const emptyAnswer = new Uint8Array(0);
 
 /** Of a 409 its code is enough; of what any server may answer the document must have the very form of this gateway's. */
-function gatewayVerdict(document: JsonDocument, status: number): AnswerVerdict | undefined {
+function gatewayVerdict(document: JsonBody, status: number): AnswerVerdict | undefined {
   const type = textAt(document, "/type") ?? "";
   const code = textAt(document, "/code") ?? lastSegment(type);
   if (!Object.hasOwn(gatewayCodes, code)) return undefined;
@@ -60,14 +57,14 @@ function gatewayVerdict(document: JsonDocument, status: number): AnswerVerdict |
   return isOurs ? gatewayCodes[code] : undefined;
 }
 
-function isGatewayForm(document: JsonDocument, type: string): boolean {
+function isGatewayForm(document: JsonBody, type: string): boolean {
   if (type.startsWith("urn:idempotency-gateway:")) return true;
   const retryable = textAt(document, "/retryable");
   return (retryable === "true" || retryable === "false") && textAt(document, "/error/type") === "idempotency_error";
 }
 
 /** Where APIs write their codes, in one spelling. */
-function codesOf(document: JsonDocument): string[] {
+function codesOf(document: JsonBody): string[] {
   const type = textAt(document, "/type");
   const written = ["/code", "/error/code", "/error", "/errors/0/code"].map((at) => textAt(document, at));
   return [...written, type && lastSegment(type)]
@@ -75,9 +72,9 @@ function codesOf(document: JsonDocument): string[] {
     .map((code) => code.toLowerCase().replaceAll(/[_ .]/g, "-"));
 }
 
-function textAt(document: JsonDocument, pointer: string): string | undefined {
-  const value = valueAt(document.root, pointer.slice(1).split("/"));
-  return value === undefined || value === "repeated" ? undefined : jsonText(value);
+function textAt(document: JsonBody, pointer: string): string | undefined {
+  const value = document.valueAt(pointer.slice(1).split("/"));
+  return value === undefined || value === "repeated" ? undefined : value.text;
 }
 
 /** The code at the end of a problem's type, in whatever form of URI. */

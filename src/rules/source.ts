@@ -1,44 +1,81 @@
 import type { HeaderPairs, Policy, Source } from "../model.js";
-import { headerValues } from "./headers.js";
-import { type JsonDocument, valueAt } from "./json.js";
+import { headerValue, headerValues, trimSpace } from "./headers.js";
+import { isUtf8, JsonBody, scalarText } from "./json.js";
+import { pairValues } from "./pairs.js";
 
 /** What sources are read from. */
 export interface SourceInput {
   readonly rawHeaders: HeaderPairs;
+  /** Lower case, without port. */
+  readonly host: string;
   /** Without the question mark; `undefined` where there is none. */
   readonly query: string | undefined;
   /** Of the route's pattern, as `Match` has them. */
   readonly params: Readonly<Record<string, string>>;
-  /** The body, when it is JSON; only asked for when a source needs it (`jsonOnce`). */
-  readonly json: () => JsonDocument | undefined;
+  readonly body: BodyReader;
 }
 
 /** Every value the source has, in order, none when it is absent; or why that cannot be said. */
 export type SourceReading = { readonly values: readonly string[] } | { readonly defect: string };
 
 /**
- * Header values are as sent. Query names and values are decoded as forms are (`+` is a space), so that one value has one
- * spelling. Of a body, a string by its value or a number by its source text; anything else there is as good as absent.
+ * A body as sources and probes read it. Its content coding is taken off; `undefined` where that cannot be done. Nothing
+ * is parsed before it is asked for.
+ */
+export class BodyReader {
+  #json: JsonBody | undefined;
+
+  constructor(
+    readonly bytes: Buffer | undefined,
+    private readonly rawHeaders: HeaderPairs,
+  ) {}
+
+  /** Of a body that is no JSON, nothing. */
+  get json(): JsonBody {
+    this.#json ??= new JsonBody(this.bytes ?? emptyBody);
+    return this.#json;
+  }
+
+  /** Of a body that is no urlencoded form, by its `Content-Type`, nothing. */
+  formValues(name: string): SourceReading {
+    const { bytes } = this;
+    if (bytes === undefined || !isForm(this.rawHeaders)) return { values: [] };
+    return isUtf8(bytes) ? pairValues(bytes.toString(), name) : { defect: "is in a form that is not valid UTF-8" };
+  }
+}
+
+const emptyBody = Buffer.alloc(0);
+
+/**
+ * Header and cookie values are as sent. Names and values of queries and forms are decoded (`+` is a space), so that one
+ * value has one spelling. Of a JSON body, a string by its value or a number by its source text; anything else there is as
+ * good as absent.
  */
 export function readSource(source: Source, input: SourceInput): SourceReading {
   switch (source.from) {
     case "header":
       return { values: headerValues(input.rawHeaders, source.name) };
     case "query":
-      return queryValues(input.query, source.name);
+      return pairValues(input.query, source.name);
     case "path": {
       const value = input.params[source.name];
       return value === undefined ? { defect: "is not valid UTF-8" } : { values: [value] };
     }
+    case "cookie":
+      return { values: cookieValues(input.rawHeaders, source.name) };
+    case "form":
+      return input.body.bytes === undefined ? undecodableBody : input.body.formValues(source.name);
     case "body": {
-      const document = input.json();
-      const value = document === undefined ? undefined : valueAt(document.root, source.pointer);
+      if (input.body.bytes === undefined) return undecodableBody;
+      const value = input.body.json.valueAt(source.pointer);
       if (value === "repeated") return { defect: "stands in the body twice" };
-      if (value?.kind === "string") return { values: [value.value] };
-      return { values: value?.kind === "number" ? [value.text] : [] };
+      const text = scalarText(value);
+      return { values: text === undefined ? [] : [text] };
     }
   }
 }
+
+const undecodableBody = { defect: "cannot be read: the body's Content-Encoding cannot be decoded" };
 
 /** As it is written in the configuration. */
 export function sourceName(source: Source): string {
@@ -51,36 +88,23 @@ export function needsBody(policy: Policy): boolean {
   return policy.key.sources.some(isInBody) || policy.scope.some(isInBody);
 }
 
-function isInBody(source: Source): boolean {
-  return source.from === "body";
+function isInBody({ from }: { readonly from: string }): boolean {
+  return from === "body" || from === "form";
 }
 
-/** The name and the value of one `name=value`, raw. */
-export function splitPair(pair: string): [name: string, value: string] {
-  const equals = pair.indexOf("=");
-  return equals < 0 ? [pair, ""] : [pair.slice(0, equals), pair.slice(equals + 1)];
+function isForm(pairs: HeaderPairs): boolean {
+  const type = headerValue(pairs, "content-type") ?? "";
+  return trimSpace(type.split(";", 1)[0]!).toLowerCase() === "application/x-www-form-urlencoded";
 }
 
-/** Form decoding; `undefined` for what is no UTF-8 or no escape. */
-export function formDecoded(text: string): string | undefined {
-  const spaced = text.includes("+") ? text.replaceAll("+", " ") : text;
-  if (!spaced.includes("%")) return spaced;
-  try {
-    return decodeURIComponent(spaced);
-  } catch {
-    return undefined;
-  }
-}
-
-function queryValues(query: string | undefined, name: string): SourceReading {
+/** RFC 6265 §4.2.1, in whatever number of lines (RFC 9113 §8.2.3 allows several). Names are compared with their letter case. */
+function cookieValues(pairs: HeaderPairs, name: string): string[] {
   const values: string[] = [];
-  if (query === undefined) return { values };
-  for (const pair of query.split("&")) {
-    const [rawName, rawValue] = splitPair(pair);
-    if (formDecoded(rawName) !== name) continue;
-    const value = formDecoded(rawValue);
-    if (value === undefined) return { defect: "is not properly percent-encoded" };
-    values.push(value);
+  for (const line of headerValues(pairs, "cookie")) {
+    for (const pair of line.split(";")) {
+      const equals = pair.indexOf("=");
+      if (equals >= 0 && trimSpace(pair.slice(0, equals)) === name) values.push(trimSpace(pair.slice(equals + 1)));
+    }
   }
-  return { values };
+  return values;
 }

@@ -60,13 +60,15 @@ t.test("what is not written has its default, compiled and frozen", (t) => {
       policy: {
         key: {
           sources: [{ from: "header", name: "Idempotency-Key" }],
+          isFirstOf: false,
           required: true,
           maxLength: 255,
           pattern: /^[!-+\--~]+$/,
           strict: false,
           forward: true,
+          age: null,
         },
-        scope: [{ from: "header", name: "authorization", optional: true }],
+        scope: [{ from: "client", withHost: true, optional: false }],
         namespace: "pay",
         fingerprint: { body: "bytes", ignore: [], headers: [], query: true },
         concurrency: "wait",
@@ -480,4 +482,35 @@ t.test("whatever stands in the file, the loader tells what is wrong with it and 
     runs(50, 300),
   );
   t.end();
+});
+
+t.test(
+  "a scope whose value is new in each attempt, and a key that outlives its record, are warned of (F04)",
+  async (t) => {
+    const warningsOf = (idempotency: string) => {
+      const loaded = load(t, route(`idempotency: ${idempotency}`));
+      return loaded.kind === "ok" ? loaded.warnings.map(({ path }) => path) : [loaded.kind];
+    };
+    for (const name of ["Date", "X-Amz-Date", "traceparent", "X-Request-Id", "X-B3-TraceId", "Signature-Input"]) {
+      t.same(warningsOf(`{ scope: ["header:${name}"] }`), ["routes[0].idempotency.scope[0]"], name);
+    }
+    t.same(warningsOf('{ scope: [client, host, "header:x-tenant", "cookie:user?", "form:shop"] }'), []);
+    t.same(warningsOf("{ key: { maxAge: 48h } }"), ["routes[0].idempotency.key.maxAge"]);
+    t.same(warningsOf("{ key: { maxAge: 24h, bornFrom: header:Date } }"), []);
+    t.same(warningsOf("{ key: { bornFrom: key } }"), ["routes[0].idempotency.key.bornFrom"]);
+  },
+);
+
+t.test("one place, all of a list, or the first of one: the key's sources as they are compiled (F25)", async (t) => {
+  const keyOf = (from: string) => configOf(t, route(`idempotency: { key: { from: ${from} } }`)).routes[0]?.policy?.key;
+  t.match(keyOf("cookie:sid"), { sources: [{ from: "cookie", name: "sid" }], isFirstOf: false });
+  t.match(keyOf("[form:a, query:b]"), { sources: [{ from: "form" }, { from: "query" }], isFirstOf: false });
+  t.match(keyOf("{ firstOf: [header:A, body:/b] }"), {
+    sources: [{ from: "header" }, { from: "body" }],
+    isFirstOf: true,
+  });
+  const policyOf = (text: string) => configOf(t, route(`idempotency: ${text}`)).routes[0]?.policy;
+  t.same(policyOf("{ fingerprint: { query: { ignore: [ts] } } }")?.fingerprint.query, { ignore: ["ts"] });
+  t.same(policyOf("{ fingerprint: { query: {} } }")?.fingerprint.query, { ignore: [] });
+  t.equal(policyOf("{ fingerprint: { query: false } }")?.fingerprint.query, false);
 });

@@ -155,9 +155,9 @@ const inRoute: Record<string, string> = {
   "idempotency: { maxWaiters: -1 }":
     "5:32 routes[0].idempotency.maxWaiters: expected a whole number from 0 to 1000000, got -1",
   "idempotency: { key: { from: Idempotency-Key } }":
-    "5:33 routes[0].idempotency.key.from: expected header:NAME, query:NAME, path:NAME or body:/pointer; did you mean header:Idempotency-Key?",
+    "5:33 routes[0].idempotency.key.from: expected header:NAME, query:NAME, path:NAME, cookie:NAME, form:NAME or body:/pointer; did you mean header:Idempotency-Key?",
   "idempotency: { key: { from: heder:K } }":
-    '5:33 routes[0].idempotency.key.from: expected header:NAME, query:NAME, path:NAME or body:/pointer, got "heder:K"; did you mean header:K?',
+    '5:33 routes[0].idempotency.key.from: expected header:NAME, query:NAME, path:NAME, cookie:NAME, form:NAME or body:/pointer, got "heder:K"; did you mean header:K?',
   "idempotency: { key: { from: 'header:a b' } }": '5:33 routes[0].idempotency.key.from: "a b" is not a header name',
   "idempotency: { key: { from: header:Connection } }":
     "5:33 routes[0].idempotency.key.from: Connection belongs to one connection and cannot be used here",
@@ -168,14 +168,32 @@ const inRoute: Record<string, string> = {
   "idempotency: { key: { from: path:id } }":
     "5:33 routes[0].idempotency.key.from: match.path /pay has no parameter :id",
   "idempotency: { key: { from: [header:K, header:k, 'nope:x'] } }":
-    '5:44 routes[0].idempotency.key.from[1]: header:k is listed twice|5:54 routes[0].idempotency.key.from[2]: expected header:NAME, query:NAME, path:NAME or body:/pointer, got "nope:x"',
+    '5:44 routes[0].idempotency.key.from[1]: header:k is listed twice|5:54 routes[0].idempotency.key.from[2]: expected header:NAME, query:NAME, path:NAME, cookie:NAME, form:NAME or body:/pointer, got "nope:x"',
   "idempotency: { key: { from: [] } }": "5:33 routes[0].idempotency.key.from: needs at least one entry",
   "idempotency: { key: { pattern: '[a-' } }":
     "5:36 routes[0].idempotency.key.pattern: is not a regular expression: /[a-/: Unterminated character class",
   "idempotency: { key: { from: body:/id, forward: false } }":
-    "5:52 routes[0].idempotency.key.forward: false is for a key in headers or the query: path and body are passed on as they came",
+    "5:52 routes[0].idempotency.key.forward: false is for a key in headers or the query: path, cookies and body are passed on as they came",
   "idempotency: { scope: header:authorization }":
     '5:27 routes[0].idempotency.scope: expected a list; did you mean ["header:authorization"]?',
+  "idempotency: { key: { from: { firstOf: [] } } }":
+    "5:44 routes[0].idempotency.key.from.firstOf: needs at least one entry",
+  "idempotency: { key: { from: { firstOf: [header:K, header:k] } } }":
+    "5:55 routes[0].idempotency.key.from.firstOf[1]: header:k is listed twice",
+  "idempotency: { key: { from: { firstOff: [header:K] } } }":
+    "5:33 routes[0].idempotency.key.from.firstOf: is required|5:35 routes[0].idempotency.key.from.firstOff: unknown key; did you mean firstOf?",
+  "idempotency: { key: { from: { firstOf: [header:K, body:/k] }, forward: false } }":
+    "5:76 routes[0].idempotency.key.forward: false is for a key in headers or the query: path, cookies and body are passed on as they came",
+  "idempotency: { key: { from: 'cookie:a b' } }": '5:33 routes[0].idempotency.key.from: "a b" is not a cookie name',
+  "idempotency: { key: { from: client } }":
+    "5:33 routes[0].idempotency.key.from: expected header:NAME, query:NAME, path:NAME, cookie:NAME, form:NAME or body:/pointer; did you mean header:client?",
+  "idempotency: { key: { maxAge: 1h, bornFrom: body:/at } }":
+    '5:49 routes[0].idempotency.key.bornFrom: expected key or header:NAME, got "body:/at"',
+  "idempotency: { fingerprint: { query: { ignored: [ts] } } }":
+    "5:44 routes[0].idempotency.fingerprint.query.ignored: unknown key; did you mean ignore?",
+  "idempotency: { scope: [cliant] }":
+    '5:28 routes[0].idempotency.scope[0]: "cliant" is not a scope; did you mean client?',
+  "idempotency: { scope: [client, 'client?'] }": "5:36 routes[0].idempotency.scope[1]: client is listed twice",
   "idempotency: { scope: ['path:tenant?'] }":
     "5:28 routes[0].idempotency.scope[0]: match.path /pay has no parameter :tenant",
   "idempotency: { fingerprint: { ignore: [/a] } }":

@@ -22,6 +22,8 @@ export const policy: Policy = {
     pattern: /./,
     strict: false,
     forward: true,
+    isFirstOf: false,
+    age: null,
   },
   scope: [],
   namespace: "pay",

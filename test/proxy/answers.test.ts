@@ -40,7 +40,9 @@ function raw(path: string, key: string, method = "POST"): Promise<RawResponse> {
 
 /** Without what belongs to the connection, and without `Via`. */
 const fieldsOf = (response: RawResponse) =>
-  response.headers.filter(([name]) => !/^(connection|keep-alive|via)$/i.test(name)).map((pair) => pair.join(": "));
+  response.headers
+    .filter(([name]) => !/^(connection|keep-alive|via|idempotency-record)$/i.test(name))
+    .map((pair) => pair.join(": "));
 
 let keys = 0;
 const newKey = () => `key-${++keys}`;

@@ -47,7 +47,7 @@ t.test("the policy of every protected route is published, and nothing of an unpr
       strict: false,
       forward: true,
     },
-    scope: ["header:authorization?"],
+    scope: ["client"],
     namespace: "pay",
     fingerprint: { body: "bytes", ignore: [], headers: [], query: true },
     concurrency: "wait",

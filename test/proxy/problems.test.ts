@@ -204,7 +204,12 @@ for (const [name, one] of Object.entries(cases)) {
     const response = await one.answers();
     const kind = problems[one.code];
     t.equal(response.status, kind.status);
-    const fields = response.headers.filter(([field]) => !/^(date|connection|keep-alive)$/i.test(field));
+    const fields = response.headers.filter(
+      ([field]) => !/^(date|connection|keep-alive|idempotency-record)$/i.test(field),
+    );
+    const record = headerOf(response, "idempotency-record");
+    if (one.key && !/^(key-invalid|scope-missing)$/.test(one.code)) t.match(record, /^[0-9a-f]{16}$/);
+    else t.equal(record, undefined, "there is no record without a key");
     t.same(fields, [
       ["Content-Type", "application/problem+json"],
       ["Content-Language", "en"],

@@ -226,8 +226,30 @@ const reply = (stored: readonly string[], changes: Partial<Reply> = {}) =>
     replayHeader: "Idempotent-Replayed",
     isReplay: false,
     residentSeconds: undefined,
+    recordId: "0123456789abcdef",
+    hidesCookies: false,
     ...changes,
-  });
+  }).slice(0, -2);
+
+t.test("every reply says which record it belongs to, whatever the upstream says", async (t) => {
+  const shape: Reply = {
+    method: "POST",
+    status: 200,
+    bodyBytes: undefined,
+    hasTrailers: false,
+    replayHeader: "Idempotent-Replayed",
+    isReplay: false,
+    residentSeconds: undefined,
+    recordId: "0123456789abcdef",
+    hidesCookies: true,
+  };
+  const stored = ["idempotency-record", "x", "Set-Cookie", "a=1", "set-cookie", "b=2", "Idempotency-Record", "y"];
+  const own = ["Idempotency-Record", "0123456789abcdef"];
+  t.same(replyHeaders(stored, shape), ["Set-Cookie", "a=1", "set-cookie", "b=2", ...own]);
+  const replay = { ...shape, isReplay: true };
+  t.same(replyHeaders(stored, replay), ["Idempotent-Replayed", "true", ...own], "no cookie for whoever asks again");
+  t.match(replyHeaders(stored, { ...replay, hidesCookies: false }), ["Set-Cookie", "a=1", "set-cookie", "b=2"]);
+});
 
 t.test("a whole body gets a length when it has none, or a wrong one", async (t) => {
   t.same(reply(["A", "1"]), ["A", "1", "Content-Length", "3"]);

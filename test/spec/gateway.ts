@@ -147,6 +147,7 @@ const watched = [
   "leaseLost",
   "fault",
   "observed",
+  "scopeUncertain",
 ] as const;
 
 function configOf(t: Owner, settings: Settings): Config {

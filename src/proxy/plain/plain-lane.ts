@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import type { Answer } from "../../engine/answer.js";
 import { type Desk, Errand } from "../errand.js";
 import { peerOf } from "../forward.js";
-import { admit, type Guarded, identify } from "../gate.js";
+import { admit, type Guarded, identify, needsDecoding } from "../gate.js";
 import type { InForce, LaneParts } from "../in-force.js";
 import { type ReplyContext, type Sent, sendAnswer } from "../reply.js";
 import { Visit } from "../visit.js";
@@ -31,7 +31,8 @@ export class PlainLane implements PlainDoor<Admitted> {
     const inForce = this.inForce();
     if (bodyBytes > inForce.config.server.limits.requestBodyBytes) return undefined;
     const guarded = admit(inForce, { method, url: target, httpVersion: "1.1", rawHeaders });
-    if (guarded.kind !== "guarded") return undefined;
+    // A coded body is unpacked off the event loop, which the other lane waits for.
+    if (guarded.kind !== "guarded" || needsDecoding(guarded)) return undefined;
     const asked = { method, target, rawHeaders, clientAddress: client.address };
     const visit = new Visit(asked, this.parts.hub);
     visit.route = guarded.route;
@@ -40,7 +41,7 @@ export class PlainLane implements PlainDoor<Admitted> {
   }
 
   begin(client: PlainClient<Admitted>, { inForce, guarded, visit }: Admitted, body: Buffer): boolean {
-    const identified = identify(guarded, body);
+    const identified = identify(guarded, body, body);
     if (identified.kind !== "identified") return false;
     const { rawHeaders } = guarded.head;
     const peer = peerOf(client.socket, inForce, client.address);
