@@ -47,6 +47,8 @@ export interface Events {
   };
   /** An upstream call of either lane is over. */
   upstream: { readonly route: string; readonly durationMs: number };
+  /** Nothing was sent, or nothing of an answer came back and nothing can have happened: it is sent once more. */
+  upstreamRetry: { readonly route: string };
   flightBegun: { readonly route: string; readonly key?: string };
   flightEnded: { readonly route: string };
   waiting: { readonly route: string };

@@ -69,7 +69,8 @@ export async function startGateway(
   const lanes = new TrafficLanes({ engine, hub, pools, tunnels, budget, passTo, readiness, tracer }, config);
   let admin: FastifyInstance | undefined;
   if (lead === undefined) {
-    const host = { settings: config.store, store, routes, draining, log };
+    const certificates = () => config.certificates;
+    const host = { settings: config.store, store, routes, certificates, draining, log };
     const scrape = observeHost(metrics.registry, host, metrics.scrape);
     admin = createAdmin({ config: () => config, store, hub, metrics: { ...metrics, scrape }, readiness, recall });
   }
@@ -79,7 +80,7 @@ export async function startGateway(
     tunnels.closeAll();
     server.destroy();
     await admin?.close();
-    await pools.destroy();
+    pools.destroy();
     await store.close();
     await tracing?.close();
   };
@@ -138,7 +139,15 @@ export async function startLead(initial: Config, log: Logger, port: number, crew
   const own = watchReadiness(store, hub);
   const readiness = { ...own, storeAnswered: () => own.storeAnswered() && crew.isComplete() };
   const registry = primaryRegistry();
-  const host = { settings: config.store, store, routes: () => config.routes, draining: own.draining, log };
+  const certificates = () => config.certificates;
+  const host = {
+    settings: config.store,
+    store,
+    routes: () => config.routes,
+    certificates,
+    draining: own.draining,
+    log,
+  };
   const scrape = observeHost(registry, host, async () => {
     return `${await crew.metrics.scrape()}\n${await registry.metrics()}`;
   });

@@ -237,8 +237,20 @@ export interface Upstream {
   readonly origin: string;
   readonly timeoutMs: number;
   readonly connectTimeoutMs: number;
+  /** At once, of protected and of other requests each. */
   readonly connections: number;
+  /** How long an idle connection is kept; 0: a connection for each request. */
+  readonly keepAliveMs: number;
+  /** While nothing was sent, it is tried again for so long. */
+  readonly retryUnsentMs: number;
   readonly preserveHost: boolean;
+  /** PEM texts. Where it is `null` the URL's host and the well-known authorities count. */
+  readonly tls: {
+    readonly serverName: string | null;
+    readonly ca: string | null;
+    readonly cert: string | null;
+    readonly key: string | null;
+  } | null;
 }
 
 export interface Policy {

@@ -1,5 +1,5 @@
 import type { Config } from "../src/config/config.js";
-import type { Policy, Route } from "../src/model.js";
+import type { Policy, Route, Upstream } from "../src/model.js";
 
 /** PRODUCT's defaults, compiled by hand, for tests of rooms that read a configuration and do not load one. */
 export const samplePolicy: Policy = {
@@ -33,6 +33,20 @@ export const samplePolicy: Policy = {
   mode: "enforce",
 };
 
+export function sampleUpstream(origin: string, changes: Partial<Upstream> = {}): Upstream {
+  return {
+    origin,
+    timeoutMs: 30_000,
+    connectTimeoutMs: 2000,
+    connections: 64,
+    keepAliveMs: 60_000,
+    retryUnsentMs: 0,
+    preserveHost: true,
+    tls: null,
+    ...changes,
+  };
+}
+
 export function sampleRoute(name: string, policy: Partial<Policy> | null = {}): Route {
   return {
     name,
@@ -43,13 +57,7 @@ export function sampleRoute(name: string, policy: Partial<Policy> | null = {}): 
       caseSensitive: false,
       ambiguousPaths: "auto",
     },
-    upstream: {
-      origin: "http://upstream.internal:3000",
-      timeoutMs: 30_000,
-      connectTimeoutMs: 2000,
-      connections: 64,
-      preserveHost: true,
-    },
+    upstream: sampleUpstream("http://upstream.internal:3000"),
     cors: null,
     policy: policy === null ? null : { ...samplePolicy, namespace: name, ...policy },
   };
@@ -79,6 +87,7 @@ export function sampleConfig(changes: Partial<Config> = {}): Config {
     logging: { level: "info", format: "json" },
     problems: { typeBase: "urn:idempotency-gateway:problem:", types: {} },
     routes: [sampleRoute("pay")],
+    certificates: [],
     ...changes,
   };
 }

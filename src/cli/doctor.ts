@@ -1,9 +1,8 @@
-import { connect } from "node:net";
-import { connect as connectTls } from "node:tls";
 import { parseArgs } from "node:util";
 import { formatMistake } from "../config/findings.js";
 import { loadConfig } from "../config/load.js";
-import type { Route } from "../model.js";
+import type { Route, Upstream } from "../model.js";
+import { connectorFor } from "../proxy/upstream-connect.js";
 import { examineStore } from "../store/examine.js";
 import type { Finding } from "../store/finding.js";
 import type { Io } from "./io.js";
@@ -36,35 +35,32 @@ export async function doctor(args: readonly string[], io: Io): Promise<number> {
   return findings.some(({ state }) => state === "unsafe") ? 1 : 0;
 }
 
-/** Each address once, with the shortest patience of the routes that use it. */
+/** Each address once, as the first route that names it would reach it, with the shortest patience of those that do. */
 async function examineUpstreams(routes: readonly Route[]): Promise<Finding[]> {
-  const patience = new Map<string, number>();
+  const known = new Map<string, Upstream>();
   for (const { upstream } of routes) {
-    const known = patience.get(upstream.origin) ?? Number.POSITIVE_INFINITY;
-    patience.set(upstream.origin, Math.min(known, upstream.connectTimeoutMs));
+    const name = JSON.stringify([upstream.origin, upstream.tls]);
+    const connectTimeoutMs = Math.min(known.get(name)?.connectTimeoutMs ?? Infinity, upstream.connectTimeoutMs);
+    known.set(name, { ...upstream, connectTimeoutMs });
   }
-  return Promise.all([...patience].map(([origin, timeoutMs]) => examineUpstream(origin, timeoutMs)));
+  return Promise.all([...known.values()].map(examineUpstream));
 }
 
-function examineUpstream(origin: string, timeoutMs: number): Promise<Finding> {
-  const { protocol, hostname, port } = new URL(origin);
-  const host = hostname.replace(/^\[|\]$/g, "");
+function examineUpstream(upstream: Upstream): Promise<Finding> {
+  const check = `upstream ${upstream.origin}`;
   const begunMs = performance.now();
   return new Promise((resolve) => {
-    const isTls = protocol === "https:";
-    const socket = isTls
-      ? connectTls({ host, port: Number(port || 443), servername: host })
-      : connect({ host, port: Number(port || 80) });
-    const end = (state: Finding["state"], detail: string) => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve({ check: `upstream ${origin}`, state, detail });
-    };
-    const timer = setTimeout(() => end("unsafe", `no connection within ${timeoutMs} ms`), timeoutMs);
-    socket.on(isTls ? "secureConnect" : "connect", () =>
-      end("ok", `connected in ${(performance.now() - begunMs).toFixed(1)} ms`),
-    );
-    socket.on("error", (error: NodeJS.ErrnoException) => end("unsafe", error.code ?? error.message));
+    connectorFor(upstream)((error, socket) => {
+      if (socket !== null) {
+        const ms = (performance.now() - begunMs).toFixed(1);
+        socket.on("error", () => {}).destroy();
+        return resolve({ check, state: "ok", detail: `connected in ${ms} ms` });
+      }
+      const { code = "", message = "no connection" } = (error ?? {}) as NodeJS.ErrnoException;
+      const isLate = code === "UND_ERR_CONNECT_TIMEOUT";
+      const detail = isLate ? `no connection within ${upstream.connectTimeoutMs} ms` : code || message;
+      resolve({ check, state: "unsafe", detail });
+    });
   });
 }
 

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { Cors, Policy, Probe, Route } from "../model.js";
+import type { Cors, Policy, Probe, Route, Upstream } from "../model.js";
 import { compileOutcomes } from "./compile-outcomes.js";
 import type { Config, StoreConfig } from "./config.js";
 import { isFirstOf, placesOf } from "./key-places.js";
@@ -12,6 +12,9 @@ import { methodsOf } from "./validate-route.js";
 /** What compiling needs besides the settings. */
 export interface Surroundings {
   readonly tls: Config["server"]["tls"];
+  /** Of each route. */
+  readonly upstreamTls: readonly Upstream["tls"][];
+  readonly certificates: Config["certificates"];
   /** Makes a path of the configuration file absolute. */
   readonly resolve: (path: string) => string;
 }
@@ -43,7 +46,8 @@ export function compile(settings: Settings, routes: readonly RouteSettings[], ar
     store: compileStore(settings.store, around.resolve),
     logging: { level: logging.level, format: logging.format },
     problems: { typeBase: problems.typeBase, types: problems.types },
-    routes: routes.map(compileRoute),
+    routes: routes.map((route, index) => compileRoute(route, around.upstreamTls[index] ?? null)),
+    certificates: around.certificates,
   });
 }
 
@@ -62,7 +66,7 @@ function compileStore(store: Settings["store"], resolve: (path: string) => strin
   };
 }
 
-function compileRoute(route: RouteSettings): Route {
+function compileRoute(route: RouteSettings, tls: Upstream["tls"]): Route {
   const { name, match, upstream, cors, idempotency } = route;
   const methods = methodsOf(route);
   return {
@@ -79,7 +83,10 @@ function compileRoute(route: RouteSettings): Route {
       timeoutMs: upstream.timeout,
       connectTimeoutMs: upstream.connectTimeout,
       connections: upstream.connections,
+      keepAliveMs: upstream.keepAlive,
+      retryUnsentMs: upstream.retryUnsent,
       preserveHost: upstream.preserveHost,
+      tls,
     },
     cors: compileCors(cors),
     policy: idempotency === undefined ? null : compilePolicy(name, idempotency, match.host === undefined),

@@ -1,5 +1,6 @@
 import type { Route } from "../model.js";
 import type { ProblemTypes } from "../problem.js";
+import type { CertificateFile } from "./tls-files.js";
 
 /** The whole configuration, validated, compiled and frozen. Units are in the names; nothing is optional by accident. */
 export interface Config {
@@ -33,6 +34,8 @@ export interface Config {
   readonly logging: { readonly level: LogLevel; readonly format: "json" | "pretty" };
   readonly problems: ProblemTypes;
   readonly routes: readonly Route[];
+  /** The files of certificates it was made of. */
+  readonly certificates: readonly CertificateFile[];
 }
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";

@@ -100,6 +100,15 @@ export const listenHost: TextForm = {
   },
 };
 
+/** A name without a port; an address cannot be asked for (RFC 6066 §3). */
+export const tlsName: TextForm = {
+  problem(value) {
+    if (isIP(value) !== 0) return "takes a host name; an address is verified without it";
+    if (/^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(value)) return undefined;
+    return `${JSON.stringify(value)} is not a host name`;
+  },
+};
+
 export const routeHost: TextForm = {
   problem(value) {
     if (value.includes("*")) return "takes one exact host; leave it out to match every host";

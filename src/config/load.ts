@@ -10,7 +10,7 @@ import { type Overrides, override } from "./overrides.js";
 import { read } from "./read.js";
 import { mergeRoutes } from "./routes.js";
 import { schema } from "./schema.js";
-import { readTls } from "./tls-files.js";
+import { TlsFiles } from "./tls-files.js";
 import { treeOf } from "./tree-of.js";
 import { validate } from "./validate.js";
 
@@ -83,9 +83,12 @@ function build(tree: Tree, files: ConfigFiles, findings: Findings, overrides: Ov
   const settings = override(filled, overrides);
   const routes = mergeRoutes(settings, findings);
   validate(settings, routes, findings);
-  const tls = readTls(settings.server.tls, files, findings);
+  const pem = new TlsFiles(files, findings);
+  const tls = pem.server(settings.server.tls);
+  const upstreamTls = pem.upstreams(routes);
   if (findings.mistakes.length > 0) return undefined;
-  return compile(settings, routes, { tls, resolve: (path) => files.resolve(path) });
+  const { certificates } = pem;
+  return compile(settings, routes, { tls, upstreamTls, certificates, resolve: (path) => files.resolve(path) });
 }
 
 function originOf(files: ConfigFiles): Origin {

@@ -1,11 +1,11 @@
 import type { Config } from "./config.js";
 
 /** What a reload takes over: for everything else the process has to be started anew. */
-const reloadable: ReadonlySet<string> = new Set(["routes", "problems"]);
+const reloadable: ReadonlySet<string> = new Set(["routes", "problems", "certificates"]);
 
 /** What is in force once `next` was loaded by a process that runs by `old`. */
-export function reloaded(old: Config, { routes, problems }: Config): Config {
-  return { ...old, routes, problems };
+export function reloaded(old: Config, { routes, problems, certificates }: Config): Config {
+  return { ...old, routes, problems, certificates };
 }
 
 /** The settings that differ and that a reload cannot apply, named as in the file: `server.port`, `store.url`. */

@@ -1,4 +1,4 @@
-import { corsOrigin, method, routeHost, routeName } from "./form.js";
+import { corsOrigin, method, routeHost, routeName, tlsName } from "./form.js";
 import { pathPattern } from "./path-pattern.js";
 import { idempotencyFields, longestTimer } from "./schema-policy.js";
 import { choice, duration, flag, group, integer, list, text } from "./setting.js";
@@ -15,7 +15,7 @@ const upstreamFields = {
     min: "1ms",
     max: longestTimer,
     description:
-      "From sending a request to its complete answer. Of a stream, and on routes without `idempotency`: to the head of the answer, then between two parts. Past it the outcome is unknown.",
+      "From sending a request to its complete answer. Of a stream, and on routes without `idempotency`: to the head of the answer, then between two parts. Past it the outcome is unknown. As long may a request wait for a connection, and a reader take nothing of a streamed answer.",
   }),
   connectTimeout: duration({
     default: "2s",
@@ -27,12 +27,52 @@ const upstreamFields = {
     default: 64,
     min: 1,
     max: 65535,
-    description: "Requests an upstream has at once, over pooled connections, for each worker.",
+    description:
+      "Requests an upstream has at once, for each worker: so many protected ones and, apart from them, so many others.",
+  }),
+  keepAlive: duration({
+    default: "60s",
+    min: "0",
+    max: longestTimer,
+    description:
+      "How long an idle connection is kept; less where the upstream says so (`Keep-Alive: timeout=`). `0`: a connection for each request.",
+  }),
+  retryUnsent: duration({
+    default: "0s",
+    min: "0",
+    max: longestTimer,
+    description:
+      "While no connection can be made, and so nothing was sent, it is tried again for this long before 502; at least once.",
   }),
   preserveHost: flag({
     default: true,
-    description: "The upstream sees the client's `Host`. `false`: that of `upstream.url`.",
+    description:
+      "The upstream sees the client's `Host`. `false`: that of `upstream.url`. TLS always goes by `upstream.url`.",
   }),
+  tls: group(
+    {
+      description:
+        "How an upstream with `https:` is known, and what the gateway shows it. Files are read again when they change.",
+      optional: true,
+      absent: "the URL's host, and the well-known authorities",
+    },
+    {
+      serverName: text({
+        form: tlsName,
+        absent: "the host of `upstream.url`",
+        description: "The name that is asked for (SNI) and that the certificate must have.",
+      }),
+      ca: text({
+        absent: "the well-known authorities",
+        description: "The authorities to trust instead, a PEM file. Relative to the configuration file's folder.",
+      }),
+      cert: text({
+        absent: "none is shown",
+        description: "The gateway's own certificate chain, a PEM file, for upstreams that ask for one (mTLS).",
+      }),
+      key: text({ absent: "none", description: "Its private key, a PEM file without passphrase." }),
+    },
+  ),
 } as const;
 
 const match = group(

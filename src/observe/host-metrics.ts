@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { Registry } from "prom-client";
 import type { StoreConfig } from "../config/config.js";
+import type { CertificateFile } from "../config/tls-files.js";
 import type { Route } from "../model.js";
 import { examineStore } from "../store/examine.js";
 import type { Finding } from "../store/finding.js";
@@ -13,6 +14,8 @@ import { programVersion } from "./version.js";
 /** What is true of a gateway as a whole, however many workers it has: told once for all of them. */
 export interface HostSources {
   readonly routes: () => readonly Route[];
+  /** That the configuration in force names. */
+  readonly certificates: () => readonly CertificateFile[];
   readonly draining: () => boolean;
   /** What is in doubt in the whole store. */
   readonly doubts: Lookout<readonly DoubtCount[]>;
@@ -28,6 +31,7 @@ export interface HostParts {
   readonly settings: StoreConfig;
   readonly store: RecordStore;
   readonly routes: () => readonly Route[];
+  readonly certificates: () => readonly CertificateFile[];
   readonly draining: () => boolean;
   readonly log: Logger;
 }
@@ -41,14 +45,14 @@ export function observeHost(
   parts: HostParts,
   scrape: () => Promise<string>,
 ): () => Promise<string> {
-  const { routes, draining, settings, store, log } = parts;
+  const { routes, certificates, draining, settings, store, log } = parts;
   const findings = new Lookout(
     storeExaminer(() => examineStore(settings), log),
     findingPace,
   );
   const doubts = new Lookout(() => store.census(), doubtPace);
   void findings.refresh();
-  for (const family of hostFamilies({ routes, draining, doubts, findings })) register(registry, family);
+  for (const family of hostFamilies({ routes, certificates, draining, doubts, findings })) register(registry, family);
   return async () => {
     await Promise.all([doubts.refresh(), findings.refresh()]);
     return scrape();
@@ -88,6 +92,12 @@ export function hostFamilies(sources: HostSources): Family[] {
       "Age of the oldest record in doubt since its first claim, 0 when there is none.",
       ["route"],
       () => doubtsOf(sources, ({ oldestAgeMs }, agoMs) => (oldestAgeMs + agoMs) / 1000),
+    ),
+    facts(
+      "tls_not_after_seconds",
+      "When the certificate in a file ends, since unix epoch; of several the first.",
+      ["file"],
+      () => sources.certificates().map(({ file, notAfterMs }) => [{ file }, notAfterMs / 1000]),
     ),
     facts("store_unsafe_setting", "1 where a setting of the record store allows records to vanish.", ["check"], () =>
       unsafeOf(sources.findings.seen()?.value ?? []),

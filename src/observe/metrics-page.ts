@@ -7,7 +7,13 @@ import { openTables, workerFamilies } from "./metrics.js";
 export function metricsPage(): string {
   const never = () => new Lookout(() => new Promise<never>(() => {}), { everyMs: 0, patienceMs: 0, believedMs: 0 });
   const worker = workerFamilies(openTables(), { routes: () => [], bufferedBytes: () => 0, storeUp: () => true });
-  const host = hostFamilies({ routes: () => [], draining: () => false, doubts: never(), findings: never() });
+  const host = hostFamilies({
+    routes: () => [],
+    certificates: () => [],
+    draining: () => false,
+    doubts: never(),
+    findings: never(),
+  });
   return `# Metrics
 
 \`GET /metrics\` on the admin port, in the format of Prometheus. This page is derived from the code by \`npm run docs\`.

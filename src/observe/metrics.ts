@@ -79,6 +79,7 @@ export function openTables() {
   return {
     requests: new Table(http, ["route", "result"]),
     upstream: new Table(http, ["route"]),
+    retries: new Table(zero, ["route"]),
     waits: new Table(http, ["route"]),
     overhead: new Table(() => new Buckets(storeBounds), ["route"]),
     store: new Table(() => new Buckets(storeBounds), ["operation"]),
@@ -100,6 +101,7 @@ function listen(hub: EventHub, tables: Tables): void {
     if (overheadMs !== undefined) tables.overhead.at(route ?? "").observe(overheadMs / 1000);
   });
   hub.on("upstream", (event) => tables.upstream.at(event.route).observe(event.durationMs / 1000));
+  hub.on("upstreamRetry", ({ route }) => void tables.retries.at(route).value++);
   hub.on("store", (event) => {
     tables.store.at(event.operation).observe(event.durationMs / 1000);
     if (event.failed) tables.storeErrors.at(event.operation).value++;
@@ -119,16 +121,23 @@ function listen(hub: EventHub, tables: Tables): void {
 }
 
 function trafficFamilies(tables: Tables, { routes, storeUp }: MetricSources): Family[] {
-  const { requests, upstream, waits, overhead, store, storeErrors } = tables;
+  const { requests, upstream, retries, waits, overhead, store, storeErrors } = tables;
   const endings: Known = () =>
     routes().flatMap(({ name, policy }) =>
       (policy === null ? unprotectedResults : results).map((result) => [name, result] as const),
     );
+  const every: Known = () => routes().map(({ name }) => [name] as const);
   const asked: Known = () => operations.map((operation) => [operation] as const);
   return [
     countOf("requests_total", "Requests answered, by how they ended.", requests, endings),
     histogram("request_duration_seconds", "Time from a request's head to the end of its answer.", requests),
     histogram("upstream_duration_seconds", "Time an upstream call took.", upstream),
+    counter(
+      "upstream_retries_total",
+      "Requests that were sent again: nothing of them had reached the upstream.",
+      retries,
+      every,
+    ),
     histogram("wait_duration_seconds", "Time a request waited for the result of another one.", waits),
     histogram(
       "overhead_duration_seconds",

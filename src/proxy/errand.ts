@@ -1,11 +1,12 @@
 import type { Answer, ProbeAnswer, Work } from "../engine/answer.js";
 import type { Client } from "../engine/flight.js";
 import type { Attempt, Outcome, Upstream } from "../model.js";
+import { bindsConnection } from "../rules/connection-bound.js";
 import { headerValue } from "../rules/headers.js";
 import { forwardedTarget } from "../rules/key.js";
 import { probeTarget } from "../rules/probe-target.js";
 import { publicPath } from "../rules/public-path.js";
-import { type Dispatch, exchange } from "./exchange.js";
+import { type Dispatch, exchange, openCall } from "./exchange.js";
 import { hostOf, type Peer, upstreamHeaders } from "./forward.js";
 import type { Guarded, Identified } from "./gate.js";
 import type { InForce, LaneParts } from "./in-force.js";
@@ -95,6 +96,7 @@ export class Errand implements Client, Work {
       via: `1.1 ${inForce.pseudonym}`,
       cors: route.cors,
       request: head.rawHeaders,
+      patienceMs: route.upstream.timeoutMs,
     };
     visit.done(
       desk.send(answer, context, (error) =>
@@ -124,6 +126,10 @@ export class Errand implements Client, Work {
         maxStoredBytes: policy.maxStoredBytes,
         streamPattern: policy.streamPattern,
         mayBeSent: isOurs,
+        owner: peer.socket,
+        isBound: bindsConnection(head.rawHeaders),
+        retryUnsentMs: route.upstream.retryUnsentMs,
+        retries: this.#retries(),
       };
       const end = trace === undefined ? undefined : traceCall(trace, dispatch, publicPath(route, head.rawPath));
       call(this.parts.pools, route.upstream, dispatch, (outcome) => {
@@ -136,6 +142,13 @@ export class Errand implements Client, Work {
     });
   }
 
+  /** A closure only where it can be called. */
+  #retries(): (() => void) | undefined {
+    const { name, upstream } = this.task.guarded.route;
+    if (upstream.retryUnsentMs === 0) return undefined;
+    return () => this.parts.hub.emit("upstreamRetry", { route: name });
+  }
+
   async probe(): Promise<ProbeAnswer> {
     const { guarded, identified } = this.task;
     const { probe } = guarded.policy;
@@ -143,9 +156,9 @@ export class Errand implements Client, Work {
     const url = probe === null ? undefined : probeTarget(probe.url, identified.probe);
     if (probe === null || url === undefined) return { kind: "unclear", why: "the probe's address cannot be filled in" };
     const begunMs = performance.now();
-    const [upstream, dispatch] = probeCall(this.task, url, probe.method);
+    const [upstream, dispatch] = probeCall(this.task, url, probe.method, this.#retries());
     const end = trace === undefined ? undefined : traceCall(trace, dispatch);
-    const outcome = await exchange(this.parts.pools.for(upstream), dispatch);
+    const outcome = await exchange(this.parts.pools.forProtected(upstream), dispatch);
     end?.(outcome);
     this.#awayMs += performance.now() - begunMs;
     if (outcome.kind !== "answered") {
@@ -160,13 +173,18 @@ export class Errand implements Client, Work {
 }
 
 function call(pools: Pools, upstream: Upstream, dispatch: WholeDispatch, done: (outcome: Outcome) => void): void {
-  const plain = dispatch.method === "HEAD" ? undefined : pools.plain(upstream);
+  const plain = dispatch.method === "HEAD" ? undefined : pools.plain(upstream, dispatch);
   if (plain !== undefined) callPlainly(plain, dispatch, done);
-  else void exchange(pools.for(upstream), dispatch).then(done);
+  else openCall(pools.forProtected(upstream), dispatch, done);
 }
 
 /** Asked with the client's own credentials, but only where the request itself would take them. */
-function probeCall({ guarded, peer }: Task, url: string, method: string): [Upstream, Dispatch] {
+function probeCall(
+  { guarded, peer }: Task,
+  url: string,
+  method: string,
+  retries: (() => void) | undefined,
+): [Upstream, Dispatch] {
   const { route, policy, head } = guarded;
   const { upstream } = route;
   const { origin, pathname, search } = new URL(url);
@@ -186,6 +204,17 @@ function probeCall({ guarded, peer }: Task, url: string, method: string): [Upstr
     timeoutMs: upstream.timeoutMs,
     maxStoredBytes: policy.maxStoredBytes,
     streamPattern: policy.streamPattern,
+    owner: peer.socket,
+    isBound: isSameOrigin && bindsConnection(head.rawHeaders),
+    mayRepeat: method === "GET" || method === "HEAD",
+    retryUnsentMs: upstream.retryUnsentMs,
+    retries,
   };
-  return [isSameOrigin ? upstream : { ...upstream, origin }, dispatch];
+  return [isSameOrigin ? upstream : elsewhere(upstream, origin), dispatch];
+}
+
+/** The same settings for another address. Its authorities are trusted there too; the name and the client certificate are for the upstream alone. */
+function elsewhere(upstream: Upstream, origin: string): Upstream {
+  const { tls } = upstream;
+  return { ...upstream, origin, tls: tls && { serverName: null, ca: tls.ca, cert: null, key: null } };
 }

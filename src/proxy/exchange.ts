@@ -1,35 +1,44 @@
+import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import type { Outcome, StreamedResponse } from "../model.js";
+import { bindsConnection } from "../rules/connection-bound.js";
 import { headerValue } from "../rules/headers.js";
+import { hasUnexpectedBody } from "../rules/request-body.js";
+import { isBodiless, mayNotHaveContent } from "../rules/response-body.js";
 import { responseHeaders } from "../rules/response-headers.js";
 import { isStream } from "../rules/streams.js";
+import { type CallTimes, callTimer, mayTryAgain, sentTimer } from "./call-times.js";
 import { ResponseStream } from "./response-stream.js";
-import type { SeatedHandler } from "./seats.js";
-import { isTorn } from "./undici-resets.js";
+import type { CallConnection, UndiciCall, UndiciRequest } from "./undici-connection.js";
 import { Upload } from "./upload.js";
 
 /** Whatever takes a request: a pool, a single connection. */
 export interface Dispatching {
-  dispatch(options: Dispatcher.DispatchOptions, handler: SeatedHandler): unknown;
+  dispatch(request: UndiciRequest, call: UndiciCall): unknown;
 }
 
 /** A request as it goes upstream. */
-export interface Dispatch {
+export interface Dispatch extends CallTimes {
   readonly origin: string;
   readonly method: string;
   /** Origin-form, as the client sent it. */
   readonly target: string;
   readonly headers: string[];
   readonly body: Buffer | Readable | null;
-  /** To the complete answer; of one that is streamed to its head, then between two of its parts. */
-  readonly timeoutMs: number;
   /** What is larger is streamed; below 0 everything is, but what `gatherBytes` allows. */
   readonly maxStoredBytes: number;
   /** `Content-Type` of what is streamed whatever its size; absent where everything is. */
   readonly streamPattern?: RegExp;
   /** Asked right before the first octet is written: with `false` none is. */
   readonly mayBeSent?: () => boolean;
+  /** The client's connection, and whether this request authenticates the one it is sent over (`bindsConnection`). */
+  readonly owner?: Socket;
+  readonly isBound?: boolean;
+  /** Safe, and without a body: sent once more where a connection that was used before breaks without a word. */
+  readonly mayRepeat?: boolean;
+  /** An interim answer, 101 apart. */
+  readonly interim?: (status: number, headers: string[]) => void;
 }
 
 /**
@@ -73,23 +82,8 @@ export function openCall(
   done: (outcome: Outcome) => void,
   { isSent, isLast }: CallState = { isSent: false, isLast: false },
 ): () => void {
-  const call = new Call(dispatch, done, isSent);
-  try {
-    pool.dispatch(
-      {
-        origin: dispatch.origin,
-        path: dispatch.target,
-        method: dispatch.method as Dispatcher.HttpMethod,
-        headers: dispatch.headers,
-        body: dispatch.body,
-        idempotent: false,
-        ...(isLast ? { reset: true } : {}),
-      },
-      call,
-    );
-  } catch (error) {
-    call.onError(error as Error);
-  }
+  const call = new Call(pool, dispatch, done, isSent);
+  call.send(isLast);
   return () => call.cancel();
 }
 
@@ -113,12 +107,15 @@ class LateError extends Error {
 }
 
 /** undici's handler interface without the wrapping that would parse every header into an object first. */
-class Call implements SeatedHandler {
-  onOver: () => void = () => {};
+class Call implements UndiciCall {
+  onOver: (isComplete: boolean) => void = () => {};
+  connection: CallConnection | undefined;
+  needsNew = false;
   #isSent: boolean;
   #isOver = false;
   #abort: ((error?: Error) => void) | undefined;
   #timer: NodeJS.Timeout;
+  readonly #begunMs: number;
   #head: { status: number; reason: string; headers: string[] } | undefined;
   #isLengthKnown = false;
   #resume: () => void = () => {};
@@ -128,12 +125,44 @@ class Call implements SeatedHandler {
   #gathering: NodeJS.Immediate | undefined;
 
   constructor(
+    private readonly pool: Dispatching,
     private readonly dispatch: Dispatch,
     private readonly done: (outcome: Outcome) => void,
     isSent: boolean,
   ) {
     this.#isSent = isSent;
-    this.#timer = setTimeout(() => this.#expire(), dispatch.timeoutMs);
+    this.#begunMs = dispatch.retryUnsentMs ? performance.now() : 0;
+    this.#timer = callTimer(() => this.#expire(), dispatch);
+  }
+
+  send(isLast: boolean): void {
+    const { origin, target, method, headers, body } = this.dispatch;
+    const request: UndiciRequest = {
+      origin,
+      path: target,
+      method: method as Dispatcher.HttpMethod,
+      headers,
+      body,
+      idempotent: false,
+    };
+    if (isLast || hasUnexpectedBody(method, body !== null)) request.reset = true;
+    try {
+      this.pool.dispatch(request, this);
+    } catch (error) {
+      this.onError(error as Error);
+    }
+  }
+
+  get owner(): Socket | undefined {
+    return this.dispatch.owner;
+  }
+
+  get isBound(): boolean {
+    return this.dispatch.isBound === true;
+  }
+
+  mayConnectAgain(): boolean {
+    return !this.#isOver && mayTryAgain(this.dispatch, this.#begunMs);
   }
 
   get isOver(): boolean {
@@ -148,21 +177,29 @@ class Call implements SeatedHandler {
       return abort();
     }
     this.#abort = abort;
+    if (!this.#isSent) this.#timer = sentTimer(this.#timer, () => this.#expire(), this.dispatch);
     this.#isSent = true;
+    this.connection?.begin();
   }
 
   onHeaders(status: number, rawHeaders: Buffer[], resume: () => void, reason: string): boolean {
-    if (status < 200) return true;
     const raw = rawHeaders.map(latin1);
+    if (status < 200) {
+      this.dispatch.interim?.(status, responseHeaders(raw));
+      return true;
+    }
+    if (bindsConnection(raw)) this.connection?.bind();
     const { method, maxStoredBytes, streamPattern } = this.dispatch;
-    const isBodiless = method === "HEAD" || status === 204 || status === 304;
-    this.#isLengthKnown = isBodiless || isDelimited(raw);
+    const hasNoBody = method === "HEAD" || isBodiless(status);
+    this.#isLengthKnown = hasNoBody || isDelimited(raw);
     this.#head = { status, reason: octetsOf(reason), headers: responseHeaders(raw) };
     const length = headerValue(raw, "content-length");
     const declaredBytes = Number(length ?? 0);
+    // It may come late, and the next answer could not be told from it.
+    if (mayNotHaveContent(status) && declaredBytes > 0) this.connection?.spoil();
     this.#resume = resume;
     // There is nothing to pass on part by part, whatever its fields say.
-    if (isBodiless || (length !== undefined && declaredBytes === 0)) return true;
+    if (hasNoBody || (length !== undefined && declaredBytes === 0)) return true;
     const isStreamed = streamPattern !== undefined && isStream(raw, streamPattern);
     if (!isStreamed && declaredBytes <= maxStoredBytes) return true;
     if (maxStoredBytes < 0 && this.#isLengthKnown && declaredBytes <= gatherBytes) {
@@ -195,21 +232,43 @@ class Call implements SeatedHandler {
     try {
       this.#complete(trailers);
     } finally {
-      this.onOver();
+      this.onOver(true);
     }
   }
 
   onError(error: Error): void {
+    if (this.#maySendAgain()) {
+      this.onOver(false);
+      this.send(false);
+      return;
+    }
     try {
       this.#fail(error);
     } finally {
-      this.onOver();
+      this.onOver(false);
     }
+  }
+
+  /**
+   * A connection that was used before may have ended while the request was on its way to it. What was not written is
+   * sent over a new one; what was, only where nothing can come of it.
+   */
+  #maySendAgain(): boolean {
+    const { connection, dispatch } = this;
+    if (this.#isOver || this.needsNew || connection === undefined) return false;
+    const isRepeat = this.#isSent;
+    if (isRepeat && (dispatch.mayRepeat !== true || connection.requests < 2 || connection.hasAnswered)) return false;
+    if (!isRepeat && connection.requests === 0) return false;
+    if (isRepeat) dispatch.retries?.();
+    this.needsNew = true;
+    this.#isSent = false;
+    this.#abort = undefined;
+    return true;
   }
 
   #complete(trailers: string[] | null): void {
     // Torn off: without a declared length nobody can know whether this was all.
-    if (isTorn() && !this.#isLengthKnown)
+    if (this.connection?.isTorn === true && !this.#isLengthKnown)
       return this.#fail(new Error("the connection was reset before the answer's end"));
     clearTimeout(this.#timer);
     const pairs = (trailers ?? []).map((part) => latin1(part as unknown as Buffer));
@@ -221,8 +280,8 @@ class Call implements SeatedHandler {
   #fail(error: Error): void {
     clearTimeout(this.#timer);
     // RFC 9110 §8.6: these may declare the length of a body that they do not have. undici calls that a mismatch.
-    const isBodiless = this.#head?.status === 204 || this.#head?.status === 304;
-    const isWhole = isBodiless && (error as { code?: string }).code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH";
+    const hasNoBody = this.#head !== undefined && isBodiless(this.#head.status);
+    const isWhole = hasNoBody && (error as { code?: string }).code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH";
     if (this.#stream !== undefined) {
       if (isWhole) this.#stream.push(null);
       else this.#stream.destroy(error);
@@ -270,7 +329,8 @@ class Call implements SeatedHandler {
 
   #expire(): void {
     // A client that takes its time to read, or to send, is not the upstream's silence.
-    if (this.#stream?.isHeld || (this.dispatch.body instanceof Upload && this.dispatch.body.isWaiting)) {
+    const { body } = this.dispatch;
+    if (this.#stream?.isHeld || (this.#isSent && body instanceof Upload && body.isWaiting)) {
       this.#timer.refresh();
       return;
     }
@@ -285,8 +345,8 @@ class Call implements SeatedHandler {
     if (this.#isOver) return;
     if (this.#gathering !== undefined) clearImmediate(this.#gathering);
     this.#isOver = true;
-    // Given up before it was sent: it waits for no seat any more.
-    if (outcome.kind === "unsent") this.onOver();
+    // Given up before it was sent: it does not wait for a connection any more.
+    if (outcome.kind === "unsent") this.onOver(false);
     this.done(outcome);
   }
 }

@@ -12,6 +12,7 @@ export type Trust = (address: string | undefined) => boolean;
 
 /** Who sent it, noted while the connection is there to be asked. */
 export interface Peer {
+  readonly socket: Socket;
   readonly address: string;
   readonly proto: "http" | "https";
   readonly isTrusted: boolean;
@@ -25,7 +26,7 @@ export function peerOf(
   address = socket.remoteAddress ?? "",
 ): Peer {
   const proto = (socket as TLSSocket).encrypted === true ? "https" : "http";
-  return { address, proto, isTrusted: isTrusted(address), pseudonym };
+  return { socket, address, proto, isTrusted: isTrusted(address), pseudonym };
 }
 
 /** The header of a request as its upstream gets it. `streamed`: the body has not been read, so its length stays. */

@@ -3,6 +3,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { HeaderPairs, Outcome, Route } from "../model.js";
 import { problemDocument } from "../problem.js";
+import type { RequestHead } from "../rules/ambiguity.js";
+import { bindsConnection } from "../rules/connection-bound.js";
 import { corsFields } from "../rules/cors.js";
 import { upstreamProblem } from "../rules/outcome.js";
 import { publicPath } from "../rules/public-path.js";
@@ -10,6 +12,7 @@ import { hasBody } from "./body.js";
 import { peerOf, upstreamHeaders } from "./forward.js";
 import type { Open } from "./gate.js";
 import type { InForce, LaneParts } from "./in-force.js";
+import { sendInterim } from "./interim.js";
 import { passThrough } from "./passthrough.js";
 import { rawProblem, type Sent, sendProblem, sendStream, sendUnwritable, sendWhole } from "./reply.js";
 import { traceCall, tracedRequest } from "./traced.js";
@@ -39,10 +42,15 @@ export class OpenLane {
       target: head.target,
       headers: upstreamHeaders(head, route, peerOf(request.socket, inForce), "streamed"),
       timeoutMs: route.upstream.timeoutMs,
+      owner: request.socket,
+      isBound: bindsConnection(head.rawHeaders),
+      mayRepeat: mayRepeat(head) && !hasBody(request),
+      interim: (status: number, pairs: string[]) => sendInterim(response, status, pairs),
+      ...this.#retries(route),
     };
     const end = visit.trace && traceCall(visit.trace, dispatch, publicPath(route, head.rawPath));
     passThrough(this.parts.passTo, request, response, {
-      pool: this.parts.pools.for(route.upstream),
+      pool: this.parts.pools.forOpen(route.upstream),
       dispatch,
       body: read ?? (hasBody(request) ? "streamed" : null),
       begun: (stop) => {
@@ -71,6 +79,10 @@ export class OpenLane {
     }
   }
 
+  #retries({ name, upstream: { retryUnsentMs } }: Route) {
+    return { retryUnsentMs, retries: () => this.parts.hub.emit("upstreamRetry", { route: name }) };
+  }
+
   /** An upgrade to a WebSocket, octet for octet. */
   tunnel(request: IncomingMessage, socket: Duplex, head: Buffer, admission: Open, inForce: InForce): void {
     const { config, pseudonym } = inForce;
@@ -81,18 +93,17 @@ export class OpenLane {
     const { origin } = route.upstream;
     const end =
       trace && traceCall(trace, { method: "GET", origin, headers }, publicPath(route, admission.head.rawPath));
+    const connect = this.parts.pools.connector(route.upstream);
+    const { target } = admission.head;
     const via = `1.1 ${pseudonym}`;
-    const tunnel = { upstream: route.upstream, target: admission.head.target, headers, via };
+    const tunnel = { upstream: route.upstream, target, headers, via, connect, ...this.#retries(route) };
     const told = tellOfUpgrade(request, route, this.parts.hub, trace);
     this.parts.tunnels.open(request, socket, head, tunnel, {
       answered: (status) => {
         end?.(status);
         told({ status, result: "unprotected" });
       },
-      failed: (error, isTimeout) => {
-        const outcome = isTimeout
-          ? ({ kind: "unanswered", error, cause: "timeout" } as const)
-          : ({ kind: "unsent", error } as const);
+      failed: (outcome) => {
         end?.(outcome);
         const instance = `urn:uuid:${randomUUID()}`;
         const problem = upstreamProblem(outcome);
@@ -104,6 +115,11 @@ export class OpenLane {
   }
 }
 
+/** Safe by its method, and by every field or parameter that might name another one. */
+function mayRepeat({ method, overrides }: RequestHead): boolean {
+  return (method === "GET" || method === "HEAD") && overrides.length === 0;
+}
+
 function writeOutcome(
   response: ServerResponse,
   outcome: Outcome,
@@ -113,7 +129,10 @@ function writeOutcome(
 ): Sent {
   switch (outcome.kind) {
     case "streamed":
-      sendStream(response, outcome.response, [...outcome.response.headers, "Via", `1.1 ${pseudonym}`], "cut");
+      sendStream(response, outcome.response, [...outcome.response.headers, "Via", `1.1 ${pseudonym}`], {
+        whenLeft: "cut",
+        patienceMs: route.upstream.timeoutMs,
+      });
       return { status: outcome.response.status, result: "unprotected" };
     case "answered":
       sendWhole(response, outcome.response, [...outcome.response.headers, "Via", `1.1 ${pseudonym}`]);

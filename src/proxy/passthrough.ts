@@ -92,11 +92,23 @@ class Undelivered extends Error {
 /** In the place of undici's `request`. */
 function send(request: ClientRequest, callback: ClientCallback): void {
   const to = request.headers[passage];
-  const body = to.body !== "streamed" ? to.body : typeof request.body === "object" ? new Upload(request.body) : null;
-  const cancel = openCall(to.pool, { ...to.dispatch, body, maxStoredBytes: -1 }, (outcome) => {
+  const upload = to.body === "streamed" && typeof request.body === "object" ? new Upload(request.body) : null;
+  const body = to.body === "streamed" ? upload : to.body;
+  const done = (outcome: Outcome) => {
     if (outcome.kind === "unsent" || outcome.kind === "unanswered") return callback(new Undelivered(outcome));
     // What reply-from calls the body comes back to `onResponse` as the stream: here it is the whole answer.
     callback(null, { statusCode: 200, headers: {}, body: outcome });
+  };
+  const open = () => openCall(to.pool, { ...to.dispatch, body, maxStoredBytes: -1 }, done);
+  if (upload === null) return to.begun(open());
+  // A client that says it will send, and does not, takes no connection.
+  let cancel = () => {
+    cancel = () => {};
+    upload.destroy();
+    done({ kind: "unsent", error: new Error("given up by its client") });
+  };
+  upload.start(() => {
+    cancel = open();
   });
-  to.begun(cancel);
+  to.begun(() => cancel());
 }

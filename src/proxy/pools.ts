@@ -1,18 +1,22 @@
-import { buildConnector, Pool } from "undici";
 import type { Upstream } from "../model.js";
+import type { Dispatch, Dispatching } from "./exchange.js";
 import { UpstreamPool } from "./plain/upstream-pool.js";
-import { SeatedPool, Seats } from "./seats.js";
-import { watchResets } from "./undici-resets.js";
+import { Seats } from "./seats.js";
+import { UndiciPool } from "./undici-pool.js";
+import { type Connect, connectorFor, hostOfUpstream } from "./upstream-connect.js";
 
-/** Idle connections are dropped before most upstreams drop theirs, ms; a shorter `Keep-Alive: timeout` is honoured. */
-const keepAliveMs = 4_000;
-const longestKeepAliveMs = 30_000;
-const maxHeaderBytes = 64 * 1024;
+/** How long a connection is kept that belongs to one client, where others are not kept at all, ms. */
+const boundKeepAliveMs = 60_000;
 
-/** The connections to one upstream: those undici makes, and those of requests that are sent plainly. They share its seats. */
+/**
+ * The connections to one upstream: those undici makes, and those of requests that are sent plainly. Protected requests
+ * have a limit of their own (decision 0112): whatever the others hold, a payment finds a connection.
+ */
 interface Pair {
-  readonly full: Pool;
-  readonly seated: SeatedPool;
+  readonly connect: Connect;
+  readonly undici: UndiciPool;
+  readonly forOpen: Dispatching;
+  readonly forProtected: Dispatching;
   /** `undefined` without `server.fastPath`, and where there is TLS: what it costs is not ours to save. */
   readonly plain: UpstreamPool | undefined;
 }
@@ -25,97 +29,88 @@ export class Pools {
 
   constructor(private readonly fastPath: boolean) {}
 
-  for(upstream: Upstream): SeatedPool {
-    return this.#pair(upstream).seated;
+  forOpen(upstream: Upstream): Dispatching {
+    return this.#pair(upstream).forOpen;
   }
 
-  plain(upstream: Upstream): UpstreamPool | undefined {
-    return this.#pair(upstream).plain;
+  forProtected(upstream: Upstream): Dispatching {
+    return this.#pair(upstream).forProtected;
+  }
+
+  /** Not for a client that has a connection of its own, nor for one that is about to get one: those are undici's. */
+  plain(upstream: Upstream, { owner, isBound }: Pick<Dispatch, "owner" | "isBound">): UpstreamPool | undefined {
+    const { plain, undici } = this.#pair(upstream);
+    return isBound === true || undici.hasBound(owner) ? undefined : plain;
+  }
+
+  /** How a connection is opened that no pool keeps. */
+  connector(upstream: Upstream): Connect {
+    return this.#pair(upstream).connect;
   }
 
   #pair(upstream: Upstream): Pair {
     let pair = this.#byUpstream.get(upstream);
-    // A request that began before a reload may want a pool that no route of today wants.
-    if (pair === undefined || (pair.full.closed && !this.#isDestroyed)) {
+    if (pair === undefined) {
       const name = nameOf(upstream);
       pair = this.#pairs.get(name) ?? openPair(upstream, this.fastPath);
       this.#pairs.set(name, pair);
       this.#byUpstream.set(upstream, pair);
-      if (this.#isDestroyed) void this.destroy();
+      if (this.#isDestroyed) this.destroy();
     }
     return pair;
   }
 
-  /** Closes the pools that none of these wants, once their last call is over. */
+  /** Closes the pools that none of these wants: they keep nothing, and end with their last call. */
   keepOnly(upstreams: readonly Upstream[]): void {
     const wanted = new Set(upstreams.map(nameOf));
-    for (const [name, { seated, plain }] of this.#pairs) {
+    for (const [name, { undici, plain }] of this.#pairs) {
       if (wanted.has(name)) continue;
       this.#pairs.delete(name);
-      seated.close();
+      undici.close();
       plain?.close();
     }
   }
 
   /** Cuts what still runs, and nothing is sent from here on. */
-  async destroy(): Promise<void> {
+  destroy(): void {
     this.#isDestroyed = true;
-    const pairs = [...this.#pairs.values()];
+    for (const { undici, plain } of this.#pairs.values()) {
+      undici.destroy();
+      plain?.destroy();
+    }
     this.#pairs.clear();
-    for (const { plain } of pairs) plain?.destroy();
-    await Promise.all(pairs.map(({ full }) => full.destroy()));
   }
 }
 
-function nameOf(upstream: Upstream): string {
-  return `${upstream.origin} ${upstream.connections} ${upstream.connectTimeoutMs}`;
-}
-
-/** What every client of undici is made with. */
-export const clientOptions = {
-  pipelining: 1,
-  allowH2: false,
-  // Deadlines are kept by the caller, who knows which part of the call it is in.
-  headersTimeout: 0,
-  bodyTimeout: 0,
-  maxHeaderSize: maxHeaderBytes,
-} as const;
-
-/**
- * Nothing is sent twice: undici re-sends what it pipelines, and what it believes to be idempotent, so it never pipelines
- * here, and `exchange` and `passthrough` declare every request as not idempotent. Certificates are verified.
- */
-function openFull(upstream: Upstream): Pool {
-  const connect = buildConnector({ timeout: upstream.connectTimeoutMs });
-  return new Pool(upstream.origin, {
-    ...clientOptions,
-    connections: upstream.connections,
-    keepAliveTimeout: keepAliveMs,
-    keepAliveMaxTimeout: longestKeepAliveMs,
-    connect(options, callback) {
-      connect(options, (...[error, socket]) => {
-        if (error !== null) return callback(error, null);
-        watchResets(socket);
-        callback(null, socket);
-      });
-    },
-  });
+function nameOf({ origin, connections, connectTimeoutMs, keepAliveMs, tls }: Upstream): string {
+  return JSON.stringify([origin, connections, connectTimeoutMs, keepAliveMs, tls]);
 }
 
 function openPair(upstream: Upstream, fastPath: boolean): Pair {
-  const seats = new Seats(upstream.connections);
-  const full = openFull(upstream);
-  return { full, seated: new SeatedPool(full, seats), plain: fastPath ? openPlain(upstream, seats) : undefined };
+  const { origin, connections, keepAliveMs } = upstream;
+  const connect = connectorFor(upstream);
+  const options = {
+    origin,
+    connect,
+    keepAliveMs: keepAliveMs === 0 ? boundKeepAliveMs : keepAliveMs,
+    keepsNothing: keepAliveMs === 0,
+    serverName: hostOfUpstream(origin),
+  };
+  const undici = new UndiciPool(options);
+  const limit = new Seats(connections);
+  return {
+    connect,
+    undici,
+    forOpen: undici.within(new Seats(connections)),
+    forProtected: undici.within(limit),
+    plain: fastPath ? openPlain(upstream, limit) : undefined,
+  };
 }
 
-function openPlain(upstream: Upstream, seats: Seats): UpstreamPool | undefined {
-  const { protocol, hostname, port } = new URL(upstream.origin);
+function openPlain(upstream: Upstream, limit: Seats): UpstreamPool | undefined {
+  const { protocol, port } = new URL(upstream.origin);
   if (protocol !== "http:") return undefined;
-  const options = {
-    address: { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 80) },
-    connectTimeoutMs: upstream.connectTimeoutMs,
-    keptMs: keepAliveMs,
-    longestKeptMs: longestKeepAliveMs,
-  };
-  return new UpstreamPool(options, seats);
+  const { connectTimeoutMs, keepAliveMs } = upstream;
+  const address = { host: hostOfUpstream(upstream.origin), port: Number(port || 80) };
+  return new UpstreamPool({ address, connectTimeoutMs, keepAliveMs }, limit);
 }

@@ -16,6 +16,7 @@ import { corsFields, replayedCors } from "../rules/cors.js";
 import { headerValue, isNamed } from "../rules/headers.js";
 import { type Reply, replyHeaders } from "../rules/response-headers.js";
 import { hasBody } from "./body.js";
+import { cutIdleReader } from "./idle-reader.js";
 import { resetSocket } from "./reset-socket.js";
 
 /** What was put on the wire, for the request's log line. */
@@ -41,6 +42,8 @@ export interface ReplyContext {
   readonly cors: Cors | null;
   /** The header of the request. */
   readonly request: HeaderPairs;
+  /** How long its reader may take nothing of an answer that is streamed, ms. */
+  readonly patienceMs: number;
 }
 
 /** What a problem needs besides itself. */
@@ -87,7 +90,7 @@ function write(response: ServerResponse, answer: Answer, context: ReplyContext):
         response,
         answer.response,
         answerHeaders(answer.response.headers, shapeOf(answer.response, context), context),
-        "readOn",
+        { whenLeft: "readOn", patienceMs: context.patienceMs },
       );
       return { status: answer.response.status, result: answer.result };
     case "response": {
@@ -183,15 +186,19 @@ export function sendWhole(response: ServerResponse, stored: StoredResponse, head
 
 const maxJoinedBytes = 16 * 1024;
 
-/**
- * Passes a response on while it arrives. When the client leaves, `cut` ends the call; with `readOn` the call goes on, and
- * the rest is dropped.
- */
+interface StreamedTo {
+  /** When the reader leaves, `cut` ends the call; with `readOn` the call goes on, and the rest is dropped. */
+  readonly whenLeft: "cut" | "readOn";
+  /** A reader that takes nothing for so long has left. */
+  readonly patienceMs: number;
+}
+
+/** Passes a response on while it arrives. */
 export function sendStream(
   response: ServerResponse,
   streamed: StreamedResponse,
   headers: string[],
-  whenLeft: "cut" | "readOn",
+  { whenLeft, patienceMs }: StreamedTo,
 ): void {
   const { body } = streamed;
   const leave = () => {
@@ -203,6 +210,7 @@ export function sendStream(
   body.on("error", () => tear(response, headers));
   if (response.destroyed) return leave();
   response.on("close", leave);
+  cutIdleReader(response, patienceMs);
   writeHead(response, streamed.status, streamed.reason, headers, true);
   // The head goes out at once; `flushHeaders` would write it as UTF-8.
   response.write(nothing);

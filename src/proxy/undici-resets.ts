@@ -1,30 +1,19 @@
 /** How a reset differs from an end, as undici 7.30 and libuv 1.46 (node 20) have it. */
 import type { Duplex } from "node:stream";
 
-let isTearing = false;
-
-/**
- * Whether the end of a connection whose event is being handled at this very moment is a reset. A response without a length ends
- * with its connection: asked from `onComplete`, this tells a whole response from a torn one.
- */
-export function isTorn(): boolean {
-  return isTearing;
-}
-
 /**
  * Before undici's own listeners. It takes `ECONNRESET` for the end of a response whose connection is not kept, and throws
  * from within the event where the response is held back at that moment. Under another code it is an error like all others.
+ * `torn` is called before undici hears of the end: a response without a length ends with its connection, and may be
+ * completed from within this very event.
  */
-export function watchResets(socket: Duplex): void {
+export function watchResets(socket: Duplex, torn: () => void): void {
   socket.on("error", (error: NodeJS.ErrnoException) => {
+    torn();
     if (error.code === "ECONNRESET") error.code = "CONNECTION_RESET";
   });
   socket.prependListener("end", () => {
-    if (!wasReset(socket)) return;
-    isTearing = true;
-    process.nextTick(() => {
-      isTearing = false;
-    });
+    if (wasReset(socket)) torn();
   });
 }
 

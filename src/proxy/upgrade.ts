@@ -1,8 +1,10 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Upstream } from "../model.js";
+import type { Outcome, Upstream } from "../model.js";
 import { headerValue } from "../rules/headers.js";
+import { mayTryAgain } from "./call-times.js";
+import { type Connect, connectPauseMs } from "./upstream-connect.js";
 
 /** Where an upgrade goes: the head as the upstream shall see it, hop-by-hop fields included. */
 export interface Tunnel {
@@ -11,12 +13,25 @@ export interface Tunnel {
   readonly headers: string[];
   /** What the answer's `Via` says of the gateway. */
   readonly via: string;
+  readonly connect: Connect;
+  /** As of `Dispatch`. */
+  readonly retryUnsentMs: number;
+  readonly retries: () => void;
 }
 
 /** Told once how the upgrade was answered. */
 export interface TunnelEnds {
   readonly answered: (status: number) => void;
-  readonly failed: (error: Error, isTimeout: boolean) => void;
+  readonly failed: (outcome: Extract<Outcome, { kind: "unsent" | "unanswered" }>) => void;
+}
+
+/** An upgrade with both of its connections. */
+interface Upgrade {
+  readonly request: IncomingMessage;
+  readonly client: Duplex;
+  /** What came behind the request. */
+  readonly head: Buffer;
+  readonly socket: Socket;
 }
 
 /** Open tunnels are not HTTP any more: the server does not know them, so a drain has to cut them itself. */
@@ -28,53 +43,68 @@ export class Tunnels {
    * between them. A refusal by the upstream is passed on as it is.
    */
   open(request: IncomingMessage, client: Duplex, head: Buffer, tunnel: Tunnel, ends: TunnelEnds): void {
-    const { upstream } = tunnel;
-    const url = new URL(upstream.origin);
-    const open = url.protocol === "https:" ? httpsRequest : httpRequest;
-    const outgoing = open({
-      protocol: url.protocol,
-      hostname: url.hostname.replace(/^\[|\]$/g, ""),
-      port: url.port,
-      method: request.method,
-      path: tunnel.target,
-      headers: tunnel.headers,
-      agent: false,
-    });
-    let isTimeout = false;
-    const timer = setTimeout(() => {
-      isTimeout = true;
-      outgoing.destroy(new Error("no answer to the upgrade in time"));
-    }, upstream.timeoutMs);
-    const giveUp = () => outgoing.destroy();
-    client.on("close", giveUp);
-    client.on("error", giveUp);
-    outgoing.on("upgrade", (answer, server, serverHead) => {
+    const { timeoutMs } = tunnel.upstream;
+    let isOver = false;
+    let connected: Socket | undefined;
+    const fail = (error: Error, cause: "reset" | "timeout" = "reset") => {
+      if (isOver) return;
+      isOver = true;
       clearTimeout(timer);
-      ends.answered(101);
-      client.write(headOf(answer, "Switching Protocols", tunnel.via), "latin1");
+      connected?.destroy();
+      ends.failed(connected === undefined ? { kind: "unsent", error } : { kind: "unanswered", error, cause });
+    };
+    const timer = setTimeout(() => fail(new Error("no answer to the upgrade in time"), "timeout"), timeoutMs);
+    const giveUp = () => fail(new Error("given up by its client"));
+    client.on("close", giveUp).on("error", giveUp);
+    connectFor(
+      tunnel,
+      () => isOver,
+      (error, socket) => {
+        if (socket === null) return fail(error ?? new Error("no connection"));
+        if (isOver) return void socket.destroy();
+        connected = socket;
+        const answered = (status: number) => {
+          isOver = true;
+          clearTimeout(timer);
+          ends.answered(status);
+        };
+        this.#ask({ request, client, head, socket }, tunnel, answered, fail);
+      },
+    );
+  }
+
+  closeAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #ask(
+    { request, client, head, socket }: Upgrade,
+    { target, headers, via }: Tunnel,
+    answered: (status: number) => void,
+    fail: (error: Error) => void,
+  ): void {
+    const { method } = request;
+    const outgoing = httpRequest({ method, path: target, headers, createConnection: () => socket });
+    const giveUp = () => outgoing.destroy();
+    client.on("close", giveUp).on("error", giveUp);
+    outgoing.on("upgrade", (answer, server, serverHead) => {
+      answered(101);
+      client.write(headOf(answer, "Switching Protocols", via), "latin1");
       if (serverHead.length > 0) client.write(serverHead);
       if (head.length > 0) server.write(head);
       this.#join(client, server);
     });
     outgoing.on("response", (answer) => {
-      clearTimeout(timer);
-      ends.answered(answer.statusCode ?? 502);
-      client.write(headOf(answer, "", tunnel.via, true), "latin1");
+      answered(answer.statusCode ?? 502);
+      client.write(headOf(answer, "", via, true), "latin1");
       answer.pipe(client);
       // Broken off upstream: broken off here, or the client would wait for the rest.
       answer.on("close", () => {
         if (!answer.complete) client.destroy();
       });
     });
-    outgoing.on("error", (error) => {
-      clearTimeout(timer);
-      ends.failed(error, isTimeout);
-    });
+    outgoing.on("error", fail);
     outgoing.end();
-  }
-
-  closeAll(): void {
-    for (const socket of this.#sockets) socket.destroy();
   }
 
   #join(client: Duplex, server: Duplex): void {
@@ -91,6 +121,18 @@ export class Tunnels {
       socket.pipe(other);
     }
   }
+}
+
+/** A connection of its own; tried again while the route says so and the client waits. */
+function connectFor(tunnel: Tunnel, isOver: () => boolean, done: Parameters<Connect>[0]): void {
+  const begunMs = performance.now();
+  const attempt = (attempts: number) => {
+    tunnel.connect((error, socket) => {
+      if (socket !== null || isOver() || !mayTryAgain(tunnel, begunMs)) return done(error, socket);
+      setTimeout(() => attempt(attempts + 1), connectPauseMs(attempts));
+    });
+  };
+  attempt(1);
 }
 
 /** Whether this is the one kind of upgrade that is relayed. */

@@ -8,18 +8,29 @@ import { Readable } from "node:stream";
  */
 export class Upload extends Readable {
   #isReading = false;
+  #begun: (() => void) | undefined;
   readonly #onData = (part: Buffer) => {
     if (!this.push(part)) this.request.pause();
+    this.#begin();
   };
   /** Node says `close` right behind `end`, while the last of the body may still wait here to be sent. */
   readonly #onEnd = () => {
     this.request.off("close", this.#onClose);
     this.push(null);
+    this.#begin();
   };
   readonly #onClose = () => this.destroy(new Error("the client left before its request was whole"));
 
   constructor(private readonly request: IncomingMessage) {
     super();
+    // It may break while it still waits for a connection, before undici listens.
+    this.on("error", () => {});
+  }
+
+  /** Begins to read; `begun` is called with the first of the body, or with its end: from there on it is worth a connection. */
+  start(begun: () => void): void {
+    this.#begun = begun;
+    this._read();
   }
 
   /** It has been asked for more than the client has sent. */
@@ -31,6 +42,12 @@ export class Upload extends Readable {
     if (!this.#isReading) this.request.on("data", this.#onData).on("end", this.#onEnd).on("close", this.#onClose);
     this.#isReading = true;
     this.request.resume();
+  }
+
+  #begin(): void {
+    const begun = this.#begun;
+    this.#begun = undefined;
+    begun?.();
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {

@@ -124,6 +124,7 @@ t.test("what example.yaml has commented out is right as soon as it is not", (t) 
     "server.tls.cert: cannot read ./tls.crt: no such file",
     "server.tls.key: cannot read ./tls.key: no such file",
     "store.cluster: cannot be used together with sentinel",
+    "routes[0].upstream.tls: works with https: only, and url is http://localhost:3000",
   ]);
   const findings = new Findings("whole");
   const tree = parseTree(whole, {}, findings);
@@ -158,6 +159,7 @@ t.test("the JSON Schema is sound, describes every setting, and takes what check 
     "server: { limits: { requestBody: 4096, headersTimeout: '${T}' } }",
     "defaults: { idempotency: { probe: { done: [201] }, key: { from: [header:A, 'body:/a'] } } }",
     "problems: { types: { internal: 'https://x' } }",
+    "defaults: { upstream: { keepAlive: 0, retryUnsent: 10s, tls: { serverName: a.b, ca: 'file:/x' } } }",
   ];
   for (const line of right) t.ok(takes(line + rest), `${line} ${JSON.stringify(validate.errors)}`);
   const wrong = [
@@ -168,6 +170,8 @@ t.test("the JSON Schema is sound, describes every setting, and takes what check 
     "server: { drainTimeout: 30sec }",
     "server: { limits: { requestBody: 1MB } }",
     "server: { tls: { cert: x } }",
+    "defaults: { upstream: { keepAlive: 60 } }",
+    "defaults: { upstream: { tls: { server: x } } }",
     "store: { type: embedded, url: redis://x }",
     "store: { type: redis, path: x }",
     "logging: { level: loud }",

@@ -38,6 +38,7 @@ t.test("what is not written has its default, compiled and frozen", (t) => {
     store: { type: "embedded", path: join(folder, "data") },
     logging: { level: "info", format: "json" },
     problems: { typeBase: "urn:idempotency-gateway:problem:", types: {} },
+    certificates: [],
   });
   t.strictSame(routes, [
     {
@@ -54,7 +55,10 @@ t.test("what is not written has its default, compiled and frozen", (t) => {
         timeoutMs: 30_000,
         connectTimeoutMs: 2000,
         connections: 64,
+        keepAliveMs: 60_000,
+        retryUnsentMs: 0,
         preserveHost: true,
+        tls: null,
       },
       cors: null,
       policy: {
@@ -513,4 +517,39 @@ t.test("one place, all of a list, or the first of one: the key's sources as they
   t.same(policyOf("{ fingerprint: { query: { ignore: [ts] } } }")?.fingerprint.query, { ignore: ["ts"] });
   t.same(policyOf("{ fingerprint: { query: {} } }")?.fingerprint.query, { ignore: [] });
   t.equal(policyOf("{ fingerprint: { query: false } }")?.fingerprint.query, false);
+});
+
+t.test("the files of upstream.tls are read, and what is wrong with them is told where they are named", (t) => {
+  const files = { "ca.pem": certificate + expired, "c.pem": certificate, "k.pem": key, "other.pem": otherKey };
+  const text = (tls: string, url = "https://api", more = "") =>
+    `routes:\n- { name: a, match: { path: /a }, upstream: { url: ${url}, tls: ${tls} } }\n${more}`;
+  const config = configOf(t, text("{ serverName: b.c, ca: 'file:ca.pem', cert: c.pem, key: k.pem }"), { files });
+  t.same(config.routes[0]?.upstream.tls, { serverName: "b.c", ca: certificate + expired, cert: certificate, key });
+  t.same(
+    config.certificates.map(({ file, notAfterMs }) => [file, new Date(notAfterMs).getUTCFullYear()]),
+    [
+      ["ca.pem", 2021],
+      ["c.pem", 2126],
+    ],
+    "of several the first that ends",
+  );
+  t.same(mistakes(t, text("{ ca: k.pem, cert: c.pem, key: other.pem }"), { files }), [
+    "2:76 routes[0].upstream.tls.ca: k.pem does not hold a PEM certificate",
+    "2:101 routes[0].upstream.tls.key: is not the key of the certificate in c.pem",
+  ]);
+  t.same(mistakes(t, text("{ cert: c.pem }"), { files }), [
+    "2:78 routes[0].upstream.tls.cert: needs its private key: set upstream.tls.key too",
+  ]);
+  t.same(mistakes(t, text("{ ca: none.pem, serverName: 127.0.0.1 }"), { files }).length, 1);
+  t.match(mistakes(t, text("{ ca: c.pem }", "http://api"), { files }), [
+    /works with https: only, and url is http:\/\/api/,
+  ]);
+  const inherited = `defaults: { upstream: { tls: { ca: c.pem } } }
+routes: [{ name: a, match: { path: /a }, upstream: { url: "http://a" } }, { name: b, match: { path: /b }, upstream: { url: "https://b" } }]`;
+  t.same(
+    configOf(t, inherited, { files }).routes.map(({ upstream }) => upstream.tls?.ca),
+    [undefined, certificate],
+    "plain upstreams have no use for what they inherit",
+  );
+  t.end();
 });

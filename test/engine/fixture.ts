@@ -13,6 +13,7 @@ import type {
   StoredResponse,
 } from "../../src/model.js";
 import type { RecordStore } from "../../src/store/record-store.js";
+import { sampleUpstream } from "../sample-config.js";
 
 export const policy: Policy = {
   key: {
@@ -49,7 +50,7 @@ export function routeWith(changes: Partial<Policy> = {}): Route & { policy: Poli
   return {
     name: "pay",
     match: { methods: new Set(["POST"]), host: null, path: "/pay", caseSensitive: false, ambiguousPaths: "auto" },
-    upstream: { origin: "http://a:1", timeoutMs: 1000, connectTimeoutMs: 1000, connections: 1, preserveHost: true },
+    upstream: sampleUpstream("http://a:1", { timeoutMs: 1000, connectTimeoutMs: 1000, connections: 1 }),
     cors: null,
     policy: { ...policy, ...changes },
   };

@@ -25,6 +25,7 @@ function opened() {
   };
   const sources: HostSources = {
     routes: () => [sampleRoute("pay"), sampleRoute("open", null)],
+    certificates: () => [{ file: "./tls.crt", notAfterMs: 4_000_000_000_500 }],
     draining: () => state.draining,
     doubts: new Lookout(() => unless(state.doubts), pace),
     findings: new Lookout(() => unless(state.findings), pace),

@@ -106,15 +106,21 @@ t.test("an unprotected route has none of the series that only a protected one ca
   const names = [...(await seriesOf(opened().metrics)).keys()];
   t.strictSame(
     names.filter((name) => name.includes('route="open"')),
-    ["unprotected", "rejected", "error"].map(
-      (result) => `idempotency_gateway_requests_total{route="open",result="${result}"}`,
-    ),
+    [
+      ...["unprotected", "rejected", "error"].map(
+        (result) => `idempotency_gateway_requests_total{route="open",result="${result}"}`,
+      ),
+      'idempotency_gateway_upstream_retries_total{route="open"}',
+    ],
   );
 });
 
 t.test("each event moves exactly the metrics named for it", async (t) => {
   const { hub, metrics, state } = opened();
   const moves = (act: () => unknown) => changesBy(metrics, act);
+  t.same(await moves(() => hub.emit("upstreamRetry", { route: "open" })), {
+    'upstream_retries_total{route="open"}': 1,
+  });
 
   t.strictSame(await moves(() => hub.emit("request", request)), {
     'requests_total{route="pay",result="executed"}': 1,

@@ -92,10 +92,15 @@ t.test("nothing is tried again, whatever the answer says", async (t) => {
   upstream.on("/busy", answer(503, "busy", { "retry-after": "0" }));
   upstream.on("/broken", octets("", "rst"));
   for (const method of ["GET", "OPTIONS", "POST"]) {
-    const before = [upstream.count("/busy"), upstream.count("/broken")] as const;
+    const before = upstream.count("/busy");
     t.equal((await post(`${url}/busy`, { method })).status, 503, method);
+    t.equal(upstream.count("/busy"), before + 1);
+  }
+  // The connection before was used already: `upstream-reuse.test.ts` has what becomes of a GET.
+  for (const method of ["OPTIONS", "POST"]) {
+    const before = upstream.count("/broken");
     t.equal((await post(`${url}/broken`, { method })).status, 502, method);
-    t.same([upstream.count("/busy"), upstream.count("/broken")], [before[0] + 1, before[1] + 1]);
+    t.equal(upstream.count("/broken"), before + 1);
   }
 });
 
@@ -215,10 +220,13 @@ t.test("an upgrade that is refused, fails or breaks off ends as such", async (t)
   const torn = await ask("/torn");
   await torn.head();
   await torn.ended();
-  for (const path of ["/cut", "/nobody"]) {
+  for (const [path, code] of [
+    ["/cut", "upstream-reset"],
+    ["/nobody", "upstream-unreachable"],
+  ] as const) {
     const failed = await (await ask(path)).response();
     t.equal(failed.status, 502, path);
-    t.match(JSON.parse(failed.body.toString()), { status: 502, code: "upstream-unreachable" });
+    t.match(JSON.parse(failed.body.toString()), { status: 502, code });
     t.equal(headerOf(failed, "connection"), "close");
   }
 });

@@ -1,10 +1,12 @@
 import t from "tap";
+import type { Upstream as Settings } from "../../src/model.js";
 import { exchange } from "../../src/proxy/exchange.js";
 import { callPlainly } from "../../src/proxy/plain/plain-call.js";
 import { Pools } from "../../src/proxy/pools.js";
 import { Seats } from "../../src/proxy/seats.js";
 import { post } from "../e2e/client.js";
 import { answer, Gate, Upstream } from "../e2e/upstream.js";
+import { sampleUpstream } from "../sample-config.js";
 import { SampleGateway } from "../spec/gateway.js";
 
 // `upstream.connections` bounds what an upstream has at once, whichever lane it comes from.
@@ -28,25 +30,25 @@ const gateway = await SampleGateway.start(t, {
 const pay = (key: string) => post(`${gateway.url}/pay`, { key });
 const bare = () => post(`${gateway.url}/bare`, { body: "x" });
 
-t.test("both lanes share the seats of an upstream, and all are served", async (t) => {
+t.test("each lane has as many connections to an upstream as it says, and all are served", async (t) => {
   const gate = new Gate();
-  let [running, most] = [0, 0];
-  for (const path of ["/pay", "/bare"]) {
+  const running = { "/pay": 0, "/bare": 0 };
+  const most = { ...running };
+  for (const path of ["/pay", "/bare"] as const) {
     upstream.on(path, async (call) => {
-      running++;
-      most = Math.max(most, running);
+      running[path]++;
+      most[path] = Math.max(most[path], running[path]);
       await gate.opened;
-      running--;
+      running[path]--;
       answer(201, "done")(call);
     });
   }
   const sent = [pay("a"), bare(), pay("b"), bare(), pay("c"), bare()];
-  await gateway.until("two are there", () => running === 2);
+  await gateway.until("two of each are there", () => running["/pay"] === 2 && running["/bare"] === 2);
   await new Promise((resolve) => setTimeout(resolve, 50));
-  t.equal(running, 2);
   gate.open();
   for (const response of await Promise.all(sent)) t.equal(response.status, 201);
-  t.equal(most, 2);
+  t.same(most, { "/pay": 2, "/bare": 2 });
 });
 
 t.test("who waits for a seat in vain was never sent, and takes none", async (t) => {
@@ -54,8 +56,11 @@ t.test("who waits for a seat in vain was never sent, and takes none", async (t) 
   upstream.on("/bare", gate.before(answer(201)));
   for (const path of ["/brief", "/brief/bare"]) upstream.on(path, answer(201));
   const before = upstream.count("/bare");
-  const held = [bare(), bare()];
+  const heldPays = upstream.count("/pay");
+  upstream.on("/pay", gate.before(answer(201)));
+  const held = [bare(), bare(), pay("held-1"), pay("held-2")];
   await upstream.arrived("/bare", before + 2);
+  await upstream.arrived("/pay", heldPays + 2);
   const brief = (key: string) => post(`${gateway.url}/brief`, { key });
   const briefBare = () => post(`${gateway.url}/brief/bare`, { body: "x" });
   const [paid, asked] = await Promise.all([brief("late"), briefBare()]);
@@ -115,7 +120,8 @@ t.test("a reload that drops an upstream leaves no one behind who waits for its s
   own.on("/bare", gate.before(answer(201, "done")));
   const first = post(`${reloaded.url}/bare`, { body: "x" });
   await own.arrived("/bare", 1);
-  const waiting = [post(`${reloaded.url}/bare`, { body: "y" }), post(`${reloaded.url}/pay`, { key: "w" })];
+  const paid = post(`${reloaded.url}/pay`, { key: "v" });
+  const waiting = [paid, post(`${reloaded.url}/bare`, { body: "y" }), post(`${reloaded.url}/pay`, { key: "w" })];
   await new Promise((resolve) => setTimeout(resolve, 50));
   reloaded.reload(t, route(2));
   await new Promise((resolve) => setTimeout(resolve, 20));
@@ -125,32 +131,14 @@ t.test("a reload that drops an upstream leaves no one behind who waits for its s
   await reloaded.quiet();
 });
 
-t.test("what waits for nobody to wait is called then, and at once where nobody does", async (t) => {
-  const seats = new Seats(1);
-  const told: string[] = [];
-  seats.onceNobodyWaits(() => told.push("at once"));
-  seats.take();
-  const stop = seats.wait(() => told.push("never"));
-  seats.wait(() => told.push("seated"));
-  seats.onceNobodyWaits(() => told.push("in the end"));
-  stop();
-  t.same(told, ["at once"]);
-  seats.give();
-  t.same(told, ["at once", "seated", "in the end"]);
-  const leave = seats.wait(() => told.push("never"));
-  seats.onceNobodyWaits(() => told.push("all left"));
-  leave();
-  t.same(told.slice(3), ["all left"]);
-});
-
 t.test("undici's lane asks right before it sends, too, and gives the seat back", async (t) => {
   const own = await Upstream.start(t);
   own.on("/late", answer(201));
   const pools = new Pools(true);
   t.teardown(() => pools.destroy());
-  const to = { origin: own.url, timeoutMs: 5000, connectTimeoutMs: 1000, connections: 1, preserveHost: true };
+  const to = sampleUpstream(own.url, { connections: 1 });
   const send = (isOurs: boolean) =>
-    exchange(pools.for(to), {
+    exchange(pools.forProtected(to), {
       ...{ origin: own.url, method: "POST", target: "/late", headers: [], body: Buffer.from("x") },
       ...{ timeoutMs: 1000, maxStoredBytes: 1000, mayBeSent: () => isOurs },
     });
@@ -169,19 +157,15 @@ t.test("once the gateway has ended nothing is sent, neither over known pools nor
     ...{ origin: own.url, method: "POST", target: "/late", headers: [], body: Buffer.from("x") },
     ...{ timeoutMs: 1000, maxStoredBytes: 1000 },
   };
-  const upstream = () => ({
-    origin: own.url,
-    timeoutMs: 1,
-    connectTimeoutMs: 1000,
-    connections: 1,
-    preserveHost: true,
-  });
-  const [known, unknown] = [upstream(), { ...upstream(), connections: 2 }];
-  t.match(await exchange(pools.for(known), late), { kind: "answered" });
-  await pools.destroy();
+  const [known, unknown] = [1, 2].map((connections) => sampleUpstream(own.url, { connections })) as [
+    Settings,
+    Settings,
+  ];
+  t.match(await exchange(pools.forOpen(known), late), { kind: "answered" });
+  pools.destroy();
   for (const to of [known, unknown, known, unknown]) {
-    t.match(await exchange(pools.for(to), late), { kind: "unsent" });
-    t.match(await new Promise((resolve) => callPlainly(pools.plain(to)!, late, resolve)), { kind: "unsent" });
+    t.match(await exchange(pools.forProtected(to), late), { kind: "unsent" });
+    t.match(await new Promise((resolve) => callPlainly(pools.plain(to, {})!, late, resolve)), { kind: "unsent" });
   }
   t.equal(own.count("/late"), 1);
 });

@@ -321,7 +321,7 @@ t.test("a client that reads slowly holds the upstream back, and cannot lose the 
       const what = `${ending} ${isDelimited ? "chunked" : "to the end of the connection"}`;
       let written = 0;
       let socket!: Socket;
-      upstream.on("/quick", async ({ response, ...call }) => {
+      upstream.on("/s", async ({ response, ...call }) => {
         socket = call.socket;
         if (!isDelimited) response.useChunkedEncodingByDefault = false;
         response.on("error", () => {});
@@ -339,7 +339,7 @@ t.test("a client that reads slowly holds the upstream back, and cannot lose the 
         response.end();
       });
       const key = newKey();
-      const client = await ask("/quick", key);
+      const client = await ask("/s", key);
       await client.head();
       client.socket.pause();
       await pause(3 * timeoutMs);

@@ -32,7 +32,7 @@ t.test("a reset tears a response in every framing, also while it is held back, a
         await once(server.listen(0, "127.0.0.1"), "listening");
         const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
         const pools = new Pools(true);
-        const outcome = await exchange(pools.for({ ...sampleRoute("pay").upstream, origin }), {
+        const outcome = await exchange(pools.forOpen({ ...sampleRoute("pay").upstream, origin }), {
           ...{ origin, method: "POST", target: "/", headers: ["Host", "a"], body: null },
           ...{ timeoutMs: 10_000, maxStoredBytes: 1000 },
         });

@@ -148,6 +148,7 @@ const watched = [
   "fault",
   "observed",
   "scopeUncertain",
+  "upstreamRetry",
 ] as const;
 
 function configOf(t: Owner, settings: Settings): Config {

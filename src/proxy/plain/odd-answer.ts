@@ -2,8 +2,9 @@ import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { Client } from "undici";
 import type { Outcome } from "../../model.js";
-import { type Dispatch, openCall } from "../exchange.js";
-import { clientOptions } from "../pools.js";
+import { AnswerHeads } from "../answer-heads.js";
+import { type Dispatch, type Dispatching, openCall } from "../exchange.js";
+import { type CallConnection, clientOptions, readThrough } from "../undici-connection.js";
 import { wasReset, watchResets } from "../undici-resets.js";
 import type { UpstreamConnection } from "./upstream-connection.js";
 
@@ -24,11 +25,20 @@ export function readOddAnswer(
     connect: (_options, callback) => process.nextTick(callback, null, answer as unknown as Socket),
   });
   answer.on("close", () => void client.destroy());
-  openCall(client, { ...dispatch, body: null }, done, { isSent: true, isLast: true });
+  const pool: Dispatching = {
+    dispatch(request, call) {
+      call.connection = answer;
+      client.dispatch(request, call);
+    },
+  };
+  openCall(pool, { ...dispatch, body: null }, done, { isSent: true, isLast: true });
 }
 
 /** A connection whose request has been sent. Nothing is read from it before that seems so to undici as well. */
-class AnswerOnly extends Duplex {
+class AnswerOnly extends Duplex implements CallConnection {
+  isTorn = false;
+  readonly requests = 1;
+  readonly hasAnswered = true;
   readonly #socket: Socket;
   #waiting: (Buffer | null)[] | undefined;
 
@@ -37,7 +47,12 @@ class AnswerOnly extends Duplex {
     this.#waiting = [...octets];
     const socket = connection.handOver((part) => this.#pass(part));
     this.#socket = socket;
-    watchResets(this);
+    watchResets(this, () => {
+      this.isTorn = true;
+    });
+    const heads = new AnswerHeads();
+    heads.expect();
+    readThrough(this, heads);
     socket.prependListener("end", () => {
       if (wasReset(socket)) this.destroy(socket.errored ?? undefined);
       else this.#pass(null);
@@ -49,6 +64,12 @@ class AnswerOnly extends Duplex {
       else if (this.readableEnded) this.destroy();
     });
   }
+
+  begin(): void {}
+
+  /** It ends with this answer in any case. */
+  spoil(): void {}
+  bind(): void {}
 
   override _read(): void {
     this.#socket.resume();

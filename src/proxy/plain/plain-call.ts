@@ -1,6 +1,9 @@
 import type { HeaderPairs, Outcome } from "../../model.js";
+import { expectsBody, hasUnexpectedBody } from "../../rules/request-body.js";
 import { responseHeaders } from "../../rules/response-headers.js";
+import { callTimer, mayTryAgain, sentTimer } from "../call-times.js";
 import { type Dispatch, late, TimeoutError } from "../exchange.js";
+import { connectPauseMs } from "../upstream-connect.js";
 import { readOddAnswer } from "./odd-answer.js";
 import type { PlainAnswer, UpstreamConnection } from "./upstream-connection.js";
 import type { PlainCall, UpstreamPool } from "./upstream-pool.js";
@@ -22,22 +25,27 @@ const noTrailers: HeaderPairs = [];
 class Call implements PlainCall {
   readonly head: string;
   readonly body: Buffer;
+  readonly isLast: boolean;
   readonly maxBodyBytes: number;
   readonly streamPattern: RegExp | undefined;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout;
   #connection: UpstreamConnection | undefined;
   #isOver = false;
+  #attempts = 0;
+  readonly #begunMs: number;
 
   constructor(
     private readonly pool: UpstreamPool,
     private readonly dispatch: WholeDispatch,
     private readonly done: (outcome: Outcome) => void,
   ) {
-    this.head = requestHead(dispatch);
     this.body = dispatch.body;
+    this.isLast = pool.keepsNothing || hasUnexpectedBody(dispatch.method, dispatch.body.length > 0);
+    this.head = requestHead(dispatch, this.isLast);
     this.maxBodyBytes = dispatch.maxStoredBytes;
     this.streamPattern = dispatch.streamPattern;
-    this.#timer = setTimeout(() => this.#expire(), dispatch.timeoutMs);
+    this.#begunMs = dispatch.retryUnsentMs ? performance.now() : 0;
+    this.#timer = callTimer(() => this.#expire(), dispatch);
   }
 
   mayBeSent(connection: UpstreamConnection): boolean {
@@ -47,11 +55,16 @@ class Call implements PlainCall {
       return false;
     }
     this.#connection = connection;
+    this.#timer = sentTimer(this.#timer, () => this.#expire(), this.dispatch);
     return true;
   }
 
   unsent(error: Error): void {
-    this.#end({ kind: "unsent", error });
+    if (this.#isOver || this.pool.isDestroyed || !mayTryAgain(this.dispatch, this.#begunMs)) {
+      this.#end({ kind: "unsent", error });
+      return;
+    }
+    setTimeout(() => !this.#isOver && this.pool.send(this), connectPauseMs(++this.#attempts));
   }
 
   answered(answer: PlainAnswer): void {
@@ -90,13 +103,10 @@ class Call implements PlainCall {
   }
 }
 
-/** Where the length of an empty body is told as well (RFC 9110 §8.6). */
-const mayHaveBody: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
-
 /** One character for each octet. Neither part of the request can hold the end of a line: node's parser and ours see to it. */
-function requestHead({ method, target, headers, body }: WholeDispatch): string {
+function requestHead({ method, target, headers, body }: WholeDispatch, isLast: boolean): string {
   let head = `${method} ${target} HTTP/1.1\r\n`;
   for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
-  if (body.length > 0 || mayHaveBody.has(method)) head += `Content-Length: ${body.length}\r\n`;
-  return `${head}Connection: keep-alive\r\n\r\n`;
+  if (body.length > 0 || expectsBody(method)) head += `Content-Length: ${body.length}\r\n`;
+  return head + (isLast ? "Connection: close\r\n\r\n" : "Connection: keep-alive\r\n\r\n");
 }

@@ -1,4 +1,6 @@
+import { namesBindingScheme } from "../../rules/connection-bound.js";
 import { isNamed } from "../../rules/headers.js";
+import { isBodiless, mayNotHaveContent } from "../../rules/response-body.js";
 import { forbidsBuffering } from "../../rules/streams.js";
 import { type FieldSink, plainLength, readFieldLines, sieveFor } from "./field-lines.js";
 
@@ -20,34 +22,40 @@ export interface PlainHead {
 export type HeadRead = PlainHead | "partial" | "odd";
 
 const version = "HTTP/1.1 ";
-const statusLine = /^HTTP\/1\.1 ([2-5][0-9]{2})(?: ([\x20-\x7e]*))?\r\n/;
+const statusLine = /HTTP\/1\.1 ([2-5][0-9]{2})(?: ([\x20-\x7e]*))?\r\n/y;
+/** Of every interim answer but 101, after which HTTP is not spoken any more. */
+const interimLine = /HTTP\/1\.1 1(?!01)[0-9]{2}[ \r]/y;
 /** A head that has not arrived whole by then is left to the full parser and its limits. */
 const maxHeadLength = 32 * 1024;
 
 /**
- * Reads the head of an answer to a request that was not `HEAD`. Not read here: interim answers, those that end with their
- * connection, and those whose upstream forbids to collect them.
+ * Reads the head of an answer to a request that was not `HEAD`. Interim answers before it are skipped (RFC 9110 §15.2: a
+ * client must be able to, whether it expects one or not). Not read here: answers that end with their connection, and
+ * those whose upstream forbids to collect them.
  */
 export function readPlainHead(text: string): HeadRead {
-  if (text.length < version.length) return version.startsWith(text) ? "partial" : "odd";
-  if (!text.startsWith(version)) return "odd";
-  const headEnd = text.indexOf("\r\n\r\n");
-  if (headEnd < 0) return text.length > maxHeadLength ? "odd" : "partial";
-  const line = statusLine.exec(text);
-  const status = Number(line?.[1]);
-  if (line === null) return "odd";
-  const sink: FieldSink = { pairs: [], marked: [], sieve };
-  const bodyAt = readFieldLines(text, line[0].length, headEnd, sink);
-  const rawHeaders = sink.pairs;
-  if (bodyAt === "odd") return "odd";
-  const framing = framingOf(sink, isBodiless(status));
-  if (framing === undefined) return "odd";
-  return { status, reason: line[2] ?? "", rawHeaders, bodyAt, ...framing };
+  return readHeadAt(text, 0);
 }
 
-/** RFC 9112 §6.3: whatever its fields say. */
-function isBodiless(status: number): boolean {
-  return status === 204 || status === 304;
+function readHeadAt(text: string, from: number): HeadRead {
+  if (text.length < from + version.length) return version.startsWith(text.slice(from)) ? "partial" : "odd";
+  if (!text.startsWith(version, from)) return "odd";
+  const headEnd = text.indexOf("\r\n\r\n", from);
+  if (headEnd < 0) return text.length > maxHeadLength ? "odd" : "partial";
+  statusLine.lastIndex = from;
+  const line = statusLine.exec(text);
+  if (line === null) {
+    interimLine.lastIndex = from;
+    return interimLine.test(text) ? readHeadAt(text, headEnd + 4) : "odd";
+  }
+  const status = Number(line[1]);
+  const sink: FieldSink = { pairs: [], marked: [], sieve };
+  const bodyAt = readFieldLines(text, from + line[0].length, headEnd, sink);
+  const rawHeaders = sink.pairs;
+  if (bodyAt === "odd") return "odd";
+  const framing = framingOf(sink, status);
+  if (framing === undefined) return "odd";
+  return { status, reason: line[2] ?? "", rawHeaders, bodyAt, ...framing };
 }
 
 type Framing = Pick<PlainHead, "bodyBytes" | "keptMs" | "contentType">;
@@ -61,18 +69,28 @@ const sieve = sieveFor([
   "keep-alive",
   "trailer",
   "upgrade",
+  "www-authenticate",
+  "proxy-authenticate",
 ]);
 
-function framingOf({ pairs, marked }: FieldSink, isBodiless: boolean): Framing | undefined {
+const noPlaces: readonly number[] = [];
+
+function framingOf({ pairs, marked }: FieldSink, status: number): Framing | undefined {
   let bodyBytes: Framing["bodyBytes"] | undefined;
   let keptMs: number | undefined;
   let contentType: string | undefined;
+  let lengthAt = -1;
+  let repeatedAt: readonly number[] = noPlaces;
   for (const at of marked) {
     const [name, value] = [pairs[at]!, pairs[at + 1]!];
     if (isNamed(name, "content-length")) {
-      if (bodyBytes !== undefined) return undefined;
-      bodyBytes = plainLength(value);
-      if (bodyBytes === undefined) return undefined;
+      const length = value.includes(",") ? repeatedLength(value) : value;
+      const bytes = plainLength(length);
+      if (bytes === undefined || (bodyBytes !== undefined && pairs[lengthAt + 1] !== length)) return undefined;
+      if (bodyBytes === undefined) lengthAt = at;
+      else repeatedAt = [at, ...repeatedAt];
+      pairs[at + 1] = length;
+      bodyBytes = bytes;
     } else if (isNamed(name, "content-type")) {
       contentType ??= value;
     } else if (isNamed(name, "x-accel-buffering")) {
@@ -87,10 +105,25 @@ function framingOf({ pairs, marked }: FieldSink, isBodiless: boolean): Framing |
       if (seconds !== undefined && keptMs !== 0) keptMs = Number(seconds) * 1000;
     } else if (isNamed(name, "trailer") || isNamed(name, "upgrade")) {
       return undefined;
+    } else if (
+      (isNamed(name, "www-authenticate") || isNamed(name, "proxy-authenticate")) &&
+      namesBindingScheme(value)
+    ) {
+      // The next request over this connection might count as this user's. One that belongs to a client is undici's.
+      keptMs = 0;
     }
   }
-  if (isBodiless) return bodyBytes === "chunked" ? undefined : { bodyBytes: 0, keptMs, contentType };
+  for (const at of repeatedAt) pairs.splice(at, 2);
+  // What announces content that it may not have may be followed by it, late: the next answer could not be told from that.
+  if (mayNotHaveContent(status) && bodyBytes !== undefined && bodyBytes !== 0) keptMs = 0;
+  if (isBodiless(status)) return bodyBytes === "chunked" ? undefined : { bodyBytes: 0, keptMs, contentType };
   return bodyBytes === undefined ? undefined : { bodyBytes, keptMs, contentType };
+}
+
+/** The same length several times in one field is that length (RFC 9110 §8.6); what differs is no length. */
+function repeatedLength(value: string): string {
+  const [first, ...rest] = value.split(",").map((one) => one.replace(/^ +| +$/g, ""));
+  return rest.every((one) => one === first) ? first! : "";
 }
 
 /** A body in chunks (RFC 9112 §7.1): where its parts lie and where it ends. */

@@ -15,6 +15,14 @@ export interface WholeAnswers {
   readonly streamPattern?: RegExp | undefined;
 }
 
+/** A request as it is written. */
+export interface Message extends WholeAnswers {
+  readonly head: string;
+  readonly body: Buffer;
+  /** The connection is not used again. */
+  readonly isLast: boolean;
+}
+
 export interface UpstreamAddress {
   readonly host: string;
   readonly port: number;
@@ -97,16 +105,12 @@ export class UpstreamConnection {
   }
 
   /** From here on nobody can know whether the request was carried out until `answered` is called, once. */
-  send(
-    head: string,
-    body: Buffer,
-    { maxBodyBytes, streamPattern }: WholeAnswers,
-    answered: (answer: PlainAnswer) => void,
-  ): void {
+  send(message: Message, answered: (answer: PlainAnswer) => void): void {
     this.#answered = answered;
-    this.#maxBodyBytes = maxBodyBytes;
-    this.#streamPattern = streamPattern;
-    writeMessage(this.#socket, head, body);
+    this.#maxBodyBytes = message.maxBodyBytes;
+    this.#streamPattern = message.streamPattern;
+    if (message.isLast) this.#mayBeKept = false;
+    writeMessage(this.#socket, message.head, message.body);
   }
 
   /** Whoever waits for an answer is told that it broke off. */

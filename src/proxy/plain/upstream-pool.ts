@@ -1,16 +1,9 @@
 import { TurnoverSet } from "../../turnover.js";
 import type { Seats } from "../seats.js";
-import {
-  type PlainAnswer,
-  type UpstreamAddress,
-  UpstreamConnection,
-  type WholeAnswers,
-} from "./upstream-connection.js";
+import { type Message, type PlainAnswer, type UpstreamAddress, UpstreamConnection } from "./upstream-connection.js";
 
 /** A request that waits for a connection or an answer. Everything is called at most once, in this order. */
-export interface PlainCall extends WholeAnswers {
-  readonly head: string;
-  readonly body: Buffer;
+export interface PlainCall extends Message {
   /** Right before its first octet is written; `false`: it has been given up, and is not. */
   mayBeSent(connection: UpstreamConnection): boolean;
   answered(answer: PlainAnswer): void;
@@ -21,9 +14,8 @@ export interface PlainCall extends WholeAnswers {
 export interface UpstreamPoolOptions {
   readonly address: UpstreamAddress;
   readonly connectTimeoutMs: number;
-  /** How long an idle connection is kept where the upstream says nothing, and at most, ms. */
-  readonly keptMs: number;
-  readonly longestKeptMs: number;
+  /** How long an idle connection is kept at most, ms; 0: each request has one of its own. */
+  readonly keepAliveMs: number;
 }
 
 /** An upstream that says how long it keeps a connection is believed with this much less, ms. */
@@ -54,6 +46,14 @@ export class UpstreamPool {
     private readonly options: UpstreamPoolOptions,
     private readonly seats: Seats,
   ) {}
+
+  get keepsNothing(): boolean {
+    return this.options.keepAliveMs === 0;
+  }
+
+  get isDestroyed(): boolean {
+    return this.#isDestroyed;
+  }
 
   /** Sends in the next turn of the event loop, or when a connection is free. */
   send(call: PlainCall): void {
@@ -169,7 +169,7 @@ export class UpstreamPool {
 
   #sendOver(connection: UpstreamConnection, call: PlainCall): void {
     if (!call.mayBeSent(connection)) return this.#keep(connection, undefined);
-    connection.send(call.head, call.body, call, (answer) => {
+    connection.send(call, (answer) => {
       if (answer.kind === "whole") this.#rest(connection, answer.head.keptMs);
       call.answered(answer);
     });
@@ -193,8 +193,8 @@ export class UpstreamPool {
   #keep(connection: UpstreamConnection, toldMs: number | undefined): void {
     if (!connection.isUsable) return;
     this.#leaveSeat(connection);
-    const { keptMs, longestKeptMs } = this.options;
-    const forMs = toldMs === undefined ? keptMs : Math.min(toldMs - keptMarginMs, longestKeptMs);
+    const { keepAliveMs } = this.options;
+    const forMs = toldMs === undefined ? keepAliveMs : Math.min(toldMs - keptMarginMs, keepAliveMs);
     if (this.#isClosed || forMs <= 0) return connection.destroy();
     connection.idleUntilMs = performance.now() + forMs;
     this.#idle.push(connection);

@@ -3,12 +3,14 @@ import { Duplex } from "node:stream";
 import fc from "fast-check";
 import t from "tap";
 import { Client, type Dispatcher } from "undici";
+import { AnswerHeads } from "../../../src/proxy/answer-heads.js";
 import { type PlainHead, readPlainChunks, readPlainHead } from "../../../src/proxy/plain/plain-response.js";
-import { clientOptions } from "../../../src/proxy/pools.js";
+import { clientOptions, readThrough } from "../../../src/proxy/undici-connection.js";
 import { runs } from "../../property-runs.js";
 import { mutated, spoiled } from "./octet-arbitraries.js";
 
-// Of whatever the plain reader accepts undici makes the same: it would have read the answer otherwise.
+// Of whatever the plain reader accepts undici makes the same, with what stands before it: it would have read the answer
+// otherwise.
 
 interface Read {
   readonly status: number;
@@ -21,6 +23,9 @@ interface Read {
 class Wire extends Duplex {
   constructor(private readonly octets: string) {
     super();
+    const heads = new AnswerHeads();
+    heads.expect();
+    readThrough(this, heads);
   }
 
   override _read(): void {}
@@ -51,6 +56,7 @@ function readByUndici(text: string): Promise<Read | string> {
     const handler: Dispatcher.DispatchHandler = {
       onConnect() {},
       onHeaders(status: number, rawHeaders: Buffer[], _resume: () => void, reason: string) {
+        if (status < 200) return true;
         head = { status, reason, rawHeaders: rawHeaders.map(fieldOf) };
         return true;
       },
@@ -134,13 +140,24 @@ const chunks = fc
   .map(([parts, zero, end]) => `Transfer-Encoding: chunked\r\n\r\n${parts.join("")}${zero}${end}`);
 const length = fc.oneof(
   { weight: 9, arbitrary: fc.constantFrom("0", "3", "003", "5") },
-  { weight: 1, arbitrary: fc.constantFrom("+3", "3,3", "0x3", "", "99999999999999999999") },
+  { weight: 1, arbitrary: fc.constantFrom("+3", "3,3", "3 , 3", "3,5", "0x3", "", "99999999999999999999") },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom("3\r\nContent-Length: 3", "3\r\nX: a\r\ncontent-length:3", "3\r\nContent-Length: 5"),
+  },
 );
 const sized = fc
   .tuple(length, fc.constantFrom("abc", "abcde", ""))
   .map(([n, body]) => `Content-Length: ${n}\r\n\r\n${body}`);
 const message = fc
   .record({
+    interim: often(
+      "",
+      "HTTP/1.1 100 Continue\r\n\r\n",
+      "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n",
+      "HTTP/1.1 100 \r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
+      "HTTP/1.1 103 Odd\r\nContent-Length: 3\r\n\r\n",
+    ),
     version: often("HTTP/1.1 ", "HTTP/1.0 ", "HTTP/1.1", "HTTP/1.1  ", "http/1.1 ", "HTTP/2.0 "),
     status: fc.oneof(
       { weight: 9, arbitrary: fc.constantFrom("200", "201", "204", "205", "304", "404", "599") },
@@ -154,7 +171,7 @@ const message = fc
     lines: fc.array(field, { maxLength: 4 }),
     rest: fc.oneof(sized, chunks),
   })
-  .map((of) => `${of.version}${of.status}${of.reason}\r\n${of.lines.join("")}${of.rest}`);
+  .map((of) => `${of.interim}${of.version}${of.status}${of.reason}\r\n${of.lines.join("")}${of.rest}`);
 
 t.test("what is accepted as whole is whole to undici, with the same status, reason, fields and body", async (t) => {
   const tries = runs(1500, 15_000);
@@ -205,7 +222,21 @@ t.test("an answer of the plain form is read, as soon as its head is there", asyn
   }
   const like = (text: string, part: Partial<PlainHead>) => t.match(readPlainHead(text), part, text);
   like("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", { reason: "", bodyBytes: 0, keptMs: undefined });
-  like("HTTP/1.1 204 \r\nContent-Length: 5\r\n\r\n", { reason: "", bodyBytes: 0 });
+  for (const status of [204, 304]) {
+    like(`HTTP/1.1 ${status} \r\nContent-Length: 5\r\n\r\n`, { reason: "", bodyBytes: 0, keptMs: 0 });
+    like(`HTTP/1.1 ${status} \r\nContent-Length: 0\r\n\r\n`, { bodyBytes: 0, keptMs: undefined });
+  }
+  like("HTTP/1.1 205 \r\nContent-Length: 5\r\n\r\n", { bodyBytes: 5, keptMs: 0 });
+  for (const lengths of [["3", "3"], ["3, 3"], ["3,3", "3"]]) {
+    const fields = lengths.map((length) => `content-length: ${length}`);
+    like(head("A: b", ...fields, "C: d"), { bodyBytes: 3, rawHeaders: ["A", "b", "content-length", "3", "C", "d"] });
+  }
+  like(`HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 \r\nLink: a\r\n\r\n${head("Content-Length: 3")}`, { status: 200 });
+  for (const scheme of ["NTLM", "Negotiate", 'Basic realm="a", negotiate', "Kerberos"]) {
+    like(head(`WWW-Authenticate: ${scheme}`, "Content-Length: 0"), { keptMs: 0 });
+    like(head(`proxy-authenticate: ${scheme}`, "Content-Length: 0"), { keptMs: 0 });
+  }
+  like(head("WWW-Authenticate: Basic", "Content-Length: 0"), { keptMs: undefined });
   like("HTTP/1.1 304 Not Modified\r\n\r\n", { bodyBytes: 0 });
   like(head("Transfer-Encoding: Chunked"), { bodyBytes: "chunked" });
   like(head("Content-Length: 1", "Keep-Alive: timeout=7", "Connection: Close"), { keptMs: 0 });
@@ -217,14 +248,15 @@ t.test("everything else is left to the full parser", async (t) => {
     "HTTP/1.0": "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     "another protocol": "SSH-2.0-x\r\n",
     "an empty line before it": "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-    "an interim answer": "HTTP/1.1 103 Early Hints\r\n\r\n",
     "a switch of protocols": "HTTP/1.1 101 Switching Protocols\r\nContent-Length: 0\r\n\r\n",
     "a status above 599": "HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n",
     "a status of four digits": "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
     "no space before the reason": "HTTP/1.1 200OK\r\nContent-Length: 0\r\n\r\n",
     "a high octet in the reason": "HTTP/1.1 200 \xe9\r\nContent-Length: 0\r\n\r\n",
     "an end told by the connection": head(),
-    "two lengths": head("Content-Length: 1", "Content-Length: 1"),
+    "two lengths that differ": head("Content-Length: 1", "Content-Length: 2"),
+    "two lengths that differ in one field": head("Content-Length: 1, 2"),
+    "two lengths of one number written in two ways": head("Content-Length: 1", "Content-Length: 01"),
     "a length with a sign": head("Content-Length: +1"),
     "a length and chunks": head("Content-Length: 1", "Transfer-Encoding: chunked"),
     "chunks and a length": head("Transfer-Encoding: chunked", "Content-Length: 1"),

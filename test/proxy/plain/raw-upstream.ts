@@ -86,7 +86,7 @@ export function openPool(
   { connections = 8, ...options }: Partial<UpstreamPoolOptions> & { connections?: number } = {},
 ): UpstreamPool {
   const address = { host: "127.0.0.1", port };
-  const usual = { address, connectTimeoutMs: 2_000, keptMs: 4_000, longestKeptMs: 30_000 };
+  const usual = { address, connectTimeoutMs: 2_000, keepAliveMs: 60_000 };
   const pool = new UpstreamPool({ ...usual, ...options }, new Seats(connections));
   t.teardown(() => pool.destroy());
   return pool;

@@ -61,6 +61,11 @@ const answers: Record<string, Whole> = {
   "after an early hint": {
     text: `HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n${head("Content-Length: 3")}abc`,
     body: "abc",
+  },
+  "with its length given twice": { text: `${head("Content-Length: 3", "Content-Length: 3, 3")}abc`, body: "abc" },
+  "with its length given twice, and odd besides": {
+    text: `${head("Content-Length: 3", "X: \xe9", "content-length: 3")}abc`,
+    body: "abc",
     isOdd: true,
   },
   "with a high octet": { text: `${head("X: \xe9", "Content-Length: 1")}\xff`, body: "\xff" },
@@ -92,20 +97,58 @@ for (const [name, { text, body, trailers = [], end = keep, isOdd = false }] of O
   });
 }
 
-t.test("204 and 304 have no body, whatever they say of its length", async (t) => {
-  const before = upstream.sockets.length;
-  const own = openPool(t, upstream.port);
+t.test("204 and 304 have no body, and the connection ends with those that announce one", async (t) => {
   for (const status of ["204 No Content", "304 Not Modified"]) {
-    for (const line of ["", "Content-Length: 0\r\n", "Content-Length: 5\r\n"]) {
-      const outcome = await piecewise([`HTTP/1.1 ${status}\r\n${line}\r\n`], keep, own);
-      t.match(outcome, { kind: "answered", response: { status: Number.parseInt(status, 10), body: Buffer.alloc(0) } });
+    for (const [line, connections] of [
+      ["", 1],
+      ["Content-Length: 0\r\n", 1],
+      ["Content-Length: 5\r\n", 2],
+      ["Transfer-Encoding: chunked\r\n", 2],
+    ] as const) {
+      const before = upstream.sockets.length;
+      const own = openPool(t, upstream.port);
+      for (let turn = 0; turn < 2; turn++) {
+        const outcome = await piecewise([`HTTP/1.1 ${status}\r\n${line}\r\n`], keep, own);
+        t.match(outcome, {
+          kind: "answered",
+          response: { status: Number.parseInt(status, 10), body: Buffer.alloc(0) },
+        });
+      }
+      t.equal(upstream.sockets.length, before + connections, `${status} ${line}`);
     }
   }
-  t.equal(upstream.sockets.length, before + 1, "and the connection stays");
 });
 
-t.test("an interim answer that nobody asked for is no answer", async (t) => {
-  t.equal(await told(piecewise([`HTTP/1.1 100 Continue\r\n\r\n${ok("abc")}`])), "unanswered reset");
+t.test("a body on a method that has none by custom ends its connection, and the upstream is told so", async (t) => {
+  upstream.answer = ({ socket, body }) => say(socket, ok(body));
+  for (const [method, body, connections] of [
+    ["POST", "x", 1],
+    ["PUT", "x", 1],
+    ["PATCH", "x", 1],
+    ["DELETE", "", 1],
+    ["DELETE", "x", 2],
+    ["GET", "x", 2],
+    ["OPTIONS", "x", 2],
+    ["SEARCH", "x", 2],
+  ] as const) {
+    const before = upstream.sockets.length;
+    const own = openPool(t, upstream.port);
+    for (let turn = 0; turn < 2; turn++) {
+      t.equal(await told(call(own, { method, body: Buffer.from(body) })), `200 ${body}`);
+    }
+    t.equal(upstream.sockets.length, before + connections, `${method} ${body}`);
+    const connection = connections === 2 ? "close" : "keep-alive";
+    t.match(upstream.asked.at(-1)?.head, `Connection: ${connection}\r\n`, method);
+  }
+  upstream.answer = (asked) => scripts.get(asked.body)?.(asked);
+});
+
+t.test("a 100 nobody waits for is skipped, whoever reads the answer; a switch of protocols is no answer", async (t) => {
+  for (const end of [ok("abc"), `${head("Transfer-Encoding: chunked")}3;odd\r\nabc\r\n0\r\n\r\n`]) {
+    for (const pieces of [[`HTTP/1.1 100 Continue\r\n\r\n${end}`], ["HTTP/1.1 100 Cont", "inue\r\n\r\n", end]]) {
+      t.equal(await told(piecewise(pieces)), "200 abc");
+    }
+  }
   t.equal(await told(piecewise(["HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"])), "unanswered reset");
   for (const nonsense of ["\0", "SSH-2.0\r\n", "HTTP/1.1 3200 OK\r\nContent-Length: 0\r\n\r\n"]) {
     t.equal(await told(piecewise([nonsense])), "unanswered reset", JSON.stringify(nonsense));
