@@ -96,6 +96,8 @@ export type Claim =
       readonly response: StoredResponse;
       /** Since the response was stored. */
       readonly ageMs: number;
+      /** What is left of its retention, at least 0. */
+      readonly remainingMs: number;
       /** The same response as it lies in the store (`store/codec.ts`), where the store has it at hand. */
       readonly blob?: Buffer;
     }
@@ -281,6 +283,8 @@ export interface Policy {
   readonly maxWaiters: number;
   readonly leaseMs: number;
   readonly retentionMs: number;
+  /** How long what is open is held; never less than `retentionMs`. */
+  readonly inDoubtRetentionMs: number;
   readonly outcomes: Outcomes;
   readonly inDoubt: "hold" | "retry" | "probe";
   readonly probe: Probe | null;

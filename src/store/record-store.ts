@@ -19,8 +19,8 @@ export interface ClaimRequest {
   readonly lease: Lease;
   readonly fingerprint: Fingerprint;
   readonly leaseMs: number;
-  /** How long the record outlives its lease, and later its response, ms. */
-  readonly retentionMs: number;
+  /** How long the record outlives its lease while it is open (in flight or in doubt), ms. */
+  readonly openRetentionMs: number;
   /** Whether a record in doubt may be taken over (`inDoubt: retry` and `probe`). Needs an equal fingerprint. */
   readonly mayTake: boolean;
   /** The flight this caller waited for: if it released or stranded the record, the answer is `landed`, once asked. */
@@ -38,10 +38,13 @@ export type Completion =
   | { readonly kind: "response"; readonly response: StoredResponse }
   | { readonly kind: "notReplayable"; readonly status: number; readonly headers: HeaderPairs };
 
-/** What `complete` needs besides the lease: a record that is gone and unclaimed is written anew from this. */
+/** What `complete` and `strand` need besides the lease: a record that is gone and unclaimed is written again from this. */
 export interface Origin {
   readonly fingerprint: Fingerprint;
+  /** How long a response is kept, from the end of its request, ms. */
   readonly retentionMs: number;
+  /** How long a doubt is held, from the end of its request, ms. Never less than `retentionMs`. */
+  readonly openRetentionMs: number;
   readonly route: string;
   readonly namespace: string;
   readonly keyHash: KeyHash;
@@ -94,6 +97,14 @@ export interface DoubtCount {
   readonly records: number;
   /** Since its first claim. */
   readonly oldestAgeMs: number;
+  /** Until the first of them is forgotten, at least 0. */
+  readonly soonestExpiryMs: number;
+}
+
+/** A record whose lease ran out, and which the sweep turned into a doubt. */
+export interface Swept {
+  readonly key: RecordKey;
+  readonly route: string;
 }
 
 /** An operator's decision on a record in doubt. */
@@ -122,7 +133,11 @@ export class StoreUnavailableError extends Error {
  * - Exactly one of any number of concurrent claims wins. Losers learn the stored fingerprint and change nothing.
  * - Every writing verb compares the lease's token inside the same atomic step, and says `lost` when it does not match.
  * - A lease that runs out turns the record in doubt (`lease_expired`); nothing but `release`, `resolve` and `forget`
- *   makes a key free before its retention ends. A record in doubt remains until `retentionMs` after its lease.
+ *   makes a key free before its retention ends. What is open is held for `openRetentionMs` beyond its lease, a record
+ *   that was stranded for `openRetentionMs` from then. A claim or an extension never shortens how long it is held.
+ * - A clock that steps, the host's or the server's, forgets nothing that is open.
+ * - Of each lease that ran out exactly one call is told, in one process: a claim (`expired`) or a sweep.
+ * - A record of a version that this code does not know is refused by every verb with an `Error`, and stays as it is.
  * - A late owner may complete, strand or release its record while nobody has taken it over, and is told `lost` after.
  * - A write that was acknowledged survives the death of this process, and of the store's if it is configured so.
  * - A write that is refused changes nothing.
@@ -148,18 +163,19 @@ export interface RecordStore {
   readonly withdrawAfterMs: number;
 
   /** In flight, token equal and lease not over → the lease is `leaseMs` from now. Else `lost`: never re-taken. */
-  extend(lease: Lease, leaseMs: number, retentionMs: number): Promise<"kept" | "lost">;
+  extend(lease: Lease, leaseMs: number, openRetentionMs: number): Promise<"kept" | "lost">;
 
   /**
-   * In flight, or in doubt and not taken over, token equal → completed (or not replayable), kept for `retentionMs`.
-   * No record at all → written anew: nobody has claimed it since. Repeated with the same token: `stored`.
+   * In flight, or in doubt and not taken over, token equal → completed (or not replayable), kept for `retentionMs`
+   * from now. No record at all → written again: no other claim came since. Repeated with the same token: `stored`.
    * A released record is no longer its owner's: `lost`.
    */
   complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost">;
 
   /**
    * Undoes a claim for which nothing was sent. In flight or in doubt, token equal → as before the claim: free, or, where
-   * it was taken over from doubt, in doubt again with the cause it had. No record → `withdrawn`, nothing written.
+   * it was taken over from doubt, in doubt again with the cause it had, and held for as long as it is held now.
+   * No record → `withdrawn`, nothing written.
    */
   withdraw(lease: Lease): Promise<"withdrawn" | "lost">;
 
@@ -173,13 +189,17 @@ export interface RecordStore {
     landing?: { readonly landing: Landing; readonly landingMs: number },
   ): Promise<"released" | "lost">;
 
-  /** In flight or in doubt, token equal → in doubt. `landing` is for those who waited; a later claim is told `inDoubt`. */
-  strand(
-    lease: Lease,
-    cause: DoubtCause,
-    landing: Landing | undefined,
-    retentionMs: number,
-  ): Promise<"stranded" | "lost">;
+  /**
+   * In flight or in doubt, token equal → in doubt, held for `openRetentionMs` from now. `landing` is for those who
+   * waited; a later claim is told `inDoubt`. No record at all → written again, in doubt, as `complete` does.
+   */
+  strand(lease: Lease, cause: DoubtCause, landing: Landing | undefined, origin: Origin): Promise<"stranded" | "lost">;
+
+  /**
+   * Turns up to `limit` records whose lease ran out into doubts (`lease_expired`), and returns them. All else of them
+   * stays: a late owner may complete, strand or release its record as before. Costs what has run out, not what is open.
+   */
+  sweep(limit: number): Promise<readonly Swept[]>;
 
   /** Records whose lease is over are shown in doubt. `undefined`: no such record (a released one is none). */
   peek(key: RecordKey, withResponse: boolean): Promise<RecordView | undefined>;

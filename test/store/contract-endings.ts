@@ -13,10 +13,10 @@ import {
   mine,
   minute,
   newKey,
+  openRetentionMs,
   origin,
   other,
   refusal,
-  retentionMs,
   sameLanding,
   states,
 } from "./contract-material.js";
@@ -55,8 +55,8 @@ export async function releaseContract(each: Each): Promise<void> {
     await store.claim(asking(lease));
     await store.release(lease, { landing: refusal, landingMs: hour });
     t.equal(await store.complete(lease, answer("after all"), origin), "lost");
-    t.equal(await store.strand(lease, "reset", undefined, retentionMs), "lost");
-    t.equal(await store.extend(lease, leaseMs, retentionMs), "lost");
+    t.equal(await store.strand(lease, "reset", undefined, origin), "lost");
+    t.equal(await store.extend(lease, leaseMs, openRetentionMs), "lost");
     const claim = await store.claim(asking(leaseOn(lease.key), { after: flightOf(lease) }));
     t.equal(claim.kind, "landed", "none of it changed anything");
   });
@@ -127,7 +127,7 @@ export async function doubtContract(each: Each): Promise<void> {
     for (const cause of causes) {
       const lease = leaseOn(newKey());
       await store.claim(asking(lease));
-      t.equal(await store.strand(lease, cause, landed("bad gateway", 502), retentionMs), "stranded");
+      t.equal(await store.strand(lease, cause, landed("bad gateway", 502), origin), "stranded");
       const doubt = { kind: "inDoubt", fingerprint: mine, cause, expired: false };
       t.same(await store.claim(asking(leaseOn(lease.key))), doubt);
       t.same(await store.claim(asking(leaseOn(lease.key), { after: hex(8) })), doubt);
@@ -142,11 +142,11 @@ export async function doubtContract(each: Each): Promise<void> {
   await each("stranded without a landing, those who waited are told of the doubt", async (t, _, store) => {
     const lease = leaseOn(newKey());
     await store.claim(asking(lease));
-    await store.strand(lease, "lock_lost", undefined, retentionMs);
+    await store.strand(lease, "lock_lost", undefined, origin);
     const doubt = { kind: "inDoubt", fingerprint: mine, cause: "lock_lost", expired: false };
     t.same(await store.claim(asking(leaseOn(lease.key), { after: flightOf(lease) })), doubt);
-    await store.strand(lease, "reset", refusal, retentionMs);
-    await store.strand(lease, "lock_lost", undefined, retentionMs);
+    await store.strand(lease, "reset", refusal, origin);
+    await store.strand(lease, "lock_lost", undefined, origin);
     t.same(await store.claim(asking(leaseOn(lease.key), { after: flightOf(lease) })), doubt, "the last word counts");
   });
 
@@ -162,7 +162,7 @@ export async function doubtContract(each: Each): Promise<void> {
       const claim = await store.claim(asking(leaseOn(key), { after: flightOf(lease) }));
       t.match(claim, { kind: "inDoubt", cause: "lease_expired" });
     }
-    await store.strand(taker, "reset", undefined, retentionMs);
+    await store.strand(taker, "reset", undefined, origin);
     for (const lease of [first, taker]) {
       t.match(await store.claim(asking(leaseOn(key), { after: flightOf(lease) })), { kind: "inDoubt", cause: "reset" });
     }

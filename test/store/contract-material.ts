@@ -7,6 +7,8 @@ export const minute = 60_000;
 export const hour = 60 * minute;
 export const leaseMs = 15 * minute;
 export const retentionMs = 24 * hour;
+/** How long what is open is held. */
+export const openRetentionMs = 72 * hour;
 
 export const hex = (bytes: number) => randomBytes(bytes).toString("hex");
 export const newKey = () => hex(32) as RecordKey;
@@ -16,7 +18,14 @@ export const mine = "f1".repeat(32) as Fingerprint;
 export const other = "0e".repeat(32) as Fingerprint;
 const keyHash = "c0".repeat(32) as Origin["keyHash"];
 
-export const origin: Origin = { fingerprint: mine, retentionMs, route: "pay", namespace: "shop", keyHash };
+export const origin: Origin = {
+  fingerprint: mine,
+  retentionMs,
+  openRetentionMs,
+  route: "pay",
+  namespace: "shop",
+  keyHash,
+};
 
 export function asking(lease: Lease, changes: Partial<ClaimRequest> = {}): ClaimRequest {
   return { ...origin, lease, leaseMs, mayTake: false, ...changes };
@@ -63,7 +72,7 @@ export const states: Readonly<Record<string, (store: RecordStore, key: RecordKey
   },
   async "in doubt"(store, key) {
     const lease = await states["in flight"]!(store, key);
-    await store.strand(lease, "timeout", landed("no answer", 504), retentionMs);
+    await store.strand(lease, "timeout", landed("no answer", 504), origin);
     return lease;
   },
 };

@@ -53,7 +53,12 @@ export async function modelContract(t: Test, open: OpenStore): Promise<void> {
 }
 
 const quarter = 15 * minute;
-const durations = { leaseMs: hour + quarter, retentionMs: 5 * hour + quarter, landingMs: 2 * hour + quarter };
+const durations = {
+  leaseMs: hour + quarter,
+  retentionMs: 3 * hour + quarter,
+  openRetentionMs: 5 * hour + quarter,
+  landingMs: 2 * hour + quarter,
+};
 const tokens = ["a1", "b2", "c3"].map((pair) => pair.repeat(16));
 
 const key = fc.nat(3).map((n) => (n === 0 ? 1 : 0));
@@ -69,7 +74,8 @@ type Step =
     }
   | { verb: "strand"; key: number; owner: number; cause: DoubtCause; isLanded: boolean }
   | { verb: "forget" | "resolveDone" | "resolveNotDone"; key: number }
-  | { verb: "passTime"; hours: number };
+  | { verb: "passTime"; hours: number }
+  | { verb: "sweep" };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -106,6 +112,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ verb: fc.constant("passTime" as const), hours: fc.integer({ min: 1, max: 4 }) }),
   },
+  { weight: 1, arbitrary: fc.record({ verb: fc.constant("sweep" as const) }) },
 );
 
 async function take(
@@ -115,10 +122,16 @@ async function take(
   passTime: (ms: number) => Promise<void> | void,
 ): Promise<unknown> {
   if (step.verb === "passTime") return passTime(step.hours * hour);
+  if (step.verb === "sweep") {
+    // A history before this one may have left leases behind.
+    const swept = await store.sweep(1000);
+    return swept.filter(({ key }) => keys.includes(key)).sort((a, b) => keys.indexOf(a.key) - keys.indexOf(b.key));
+  }
   const key = keys[step.key]!;
   if (!("owner" in step)) return decide(step.verb, store, key);
   const lease: Lease = { key, token: tokens[step.owner]! };
-  const from = { ...origin, retentionMs: durations.retentionMs };
+  const { retentionMs, openRetentionMs } = durations;
+  const from = { ...origin, retentionMs, openRetentionMs };
   switch (step.verb) {
     case "claim": {
       const { mayTake, isOther, after } = step;
@@ -127,7 +140,7 @@ async function take(
       return store.claim(asking(lease, { ...durations, mayTake, fingerprint, after: afterFlight }));
     }
     case "extend":
-      return store.extend(lease, durations.leaseMs, durations.retentionMs);
+      return store.extend(lease, durations.leaseMs, openRetentionMs);
     case "complete":
       return store.complete(lease, answer(`by ${step.owner}`), from);
     case "notReplayable":
@@ -139,12 +152,7 @@ async function take(
     case "withdraw":
       return store.withdraw(lease);
     case "strand":
-      return store.strand(
-        lease,
-        step.cause,
-        step.isLanded ? landed("bad gateway", 502) : undefined,
-        durations.retentionMs,
-      );
+      return store.strand(lease, step.cause, step.isLanded ? landed("bad gateway", 502) : undefined, from);
   }
 }
 

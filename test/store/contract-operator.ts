@@ -10,6 +10,7 @@ import {
   mine,
   minute,
   newKey,
+  openRetentionMs,
   origin,
   other,
   refusal,
@@ -51,11 +52,11 @@ async function viewContract(each: Each): Promise<void> {
     t.equal(await store.peek(newKey(), true), undefined);
   });
 
-  await each("a record in flight expires its retention after its lease", async (t, _, store) => {
+  await each("a record in flight is held beyond its lease for as long as open records are", async (t, _, store) => {
     const lease = await states["in flight"]!(store, newKey());
     const view = (await store.peek(lease.key, true))!;
     t.match(view, { state: "in_flight", status: null, cause: null });
-    t.ok(Math.abs(view.expiresAtMs - view.createdAtMs - leaseMs - retentionMs) < minute);
+    t.ok(Math.abs(view.expiresAtMs - view.createdAtMs - leaseMs - openRetentionMs) < minute);
   });
 }
 
@@ -198,7 +199,7 @@ async function listContract(each: Each): Promise<void> {
     await under.passTime(leaseMs + minute);
     t.same(await found({ state: "in_flight" }), [], "leases that ran out are doubts");
     t.same(await found({ state: "in_doubt" }), [elsewhere.key, made["in doubt"], made["in flight"]]);
-    await under.passTime(retentionMs);
+    await under.passTime(openRetentionMs);
     t.same(await found({}), [], "nothing outlives its retention");
   });
 
@@ -230,6 +231,7 @@ async function censusContract(each: Each): Promise<void> {
     t.same(others, [], "what is in flight is not in doubt");
     t.match(pay, { route: "pay", records: 2 });
     t.ok(pay!.oldestAgeMs >= hour && pay!.oldestAgeMs < hour + minute);
+    t.ok(Math.abs(pay!.soonestExpiryMs - (openRetentionMs - hour)) < minute, "and how long the first is still held");
 
     await under.passTime(leaseMs + minute);
     const both = await counts();
@@ -240,7 +242,7 @@ async function censusContract(each: Each): Promise<void> {
     t.ok(both[1]!.oldestAgeMs >= leaseMs && both[1]!.oldestAgeMs < leaseMs + 2 * minute, "since the claim");
     await store.resolve(elsewhere.key, { kind: "notDone" });
     t.match(await counts(), [{ route: "pay", records: 3 }]);
-    await under.passTime(retentionMs);
+    await under.passTime(openRetentionMs);
     t.same(await store.census(), [], "nothing outlives its retention");
   });
 }

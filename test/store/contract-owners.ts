@@ -4,26 +4,30 @@ import type { Each } from "./contract.js";
 import {
   answer,
   asking,
+  flightOf,
   hour,
+  landed,
   leaseMs,
   leaseOn,
   mine,
   minute,
   newKey,
+  openRetentionMs,
   origin,
   refusal,
   responseOf,
   retentionMs,
+  sameLanding,
   states,
 } from "./contract-material.js";
 
 /** What a late owner may try, each with what it is told when the record is no longer its own. */
 const writes: Record<string, (store: RecordStore, lease: Lease) => Promise<string>> = {
-  extend: (store, lease) => store.extend(lease, leaseMs, retentionMs),
+  extend: (store, lease) => store.extend(lease, leaseMs, openRetentionMs),
   complete: (store, lease) => store.complete(lease, answer("late"), origin),
   release: (store, lease) => store.release(lease, { landing: refusal, landingMs: hour }),
   withdraw: (store, lease) => store.withdraw(lease),
-  strand: (store, lease) => store.strand(lease, "reset", undefined, retentionMs),
+  strand: (store, lease) => store.strand(lease, "reset", undefined, origin),
 };
 
 /** What may have become of a record in doubt while its owner slept. */
@@ -71,7 +75,7 @@ export async function ownerContract(each: Each): Promise<void> {
     await store.claim(asking(leaseOn(done.key)));
     t.equal(await store.complete(done, answer("late but true"), origin), "stored");
     t.equal((await store.claim(asking(leaseOn(done.key)))).kind, "done");
-    t.equal(await store.strand(stranded, "reset", undefined, retentionMs), "stranded");
+    t.equal(await store.strand(stranded, "reset", undefined, origin), "stranded");
     t.match(await store.claim(asking(leaseOn(stranded.key))), { kind: "inDoubt", cause: "reset", expired: false });
     t.equal(await store.release(released, { landing: refusal, landingMs: hour }), "released");
     t.equal((await store.claim(asking(leaseOn(released.key)))).kind, "won");
@@ -81,9 +85,9 @@ export async function ownerContract(each: Each): Promise<void> {
     const lease = await states.completed!(store, newKey());
     const before = await store.peek(lease.key, true);
     t.equal(await store.complete(lease, answer("second"), origin), "stored");
-    t.equal(await store.strand(lease, "reset", undefined, retentionMs), "lost");
+    t.equal(await store.strand(lease, "reset", undefined, origin), "lost");
     t.equal(await store.release(lease, { landing: refusal, landingMs: hour }), "lost");
-    t.equal(await store.extend(lease, leaseMs, retentionMs), "lost");
+    t.equal(await store.extend(lease, leaseMs, openRetentionMs), "lost");
     t.same(await store.peek(lease.key, true), before);
   });
 
@@ -91,8 +95,7 @@ export async function ownerContract(each: Each): Promise<void> {
     "a record that is gone is written anew by its owner, unless somebody claimed it since",
     async (t, _, s) => {
       const lease = leaseOn(newKey());
-      t.equal(await s.extend(lease, leaseMs, retentionMs), "lost");
-      t.equal(await s.strand(lease, "reset", undefined, retentionMs), "lost");
+      t.equal(await s.extend(lease, leaseMs, openRetentionMs), "lost");
       t.equal(await s.peek(lease.key, true), undefined);
       t.equal(await s.complete(lease, answer("kept"), origin), "stored");
       const view = await s.peek(lease.key, false);
@@ -108,6 +111,28 @@ export async function ownerContract(each: Each): Promise<void> {
       await s.claim(asking(since));
       t.equal(await s.complete(leaseOn(since.key), answer("too late"), origin), "lost");
       t.equal((await s.peek(since.key, false))?.state, "in_flight");
+      t.equal(await s.strand(leaseOn(since.key), "reset", undefined, origin), "lost");
+      t.equal((await s.peek(since.key, false))?.state, "in_flight");
     },
   );
+
+  await each("a doubt whose record is gone is written again, and held as long as any other", async (t, under, s) => {
+    const lease = leaseOn(newKey());
+    t.equal(await s.strand(lease, "timeout", landed("no answer", 504), origin), "stranded");
+    const view = (await s.peek(lease.key, false))!;
+    t.match(view, { state: "in_doubt", cause: "timeout", attempts: 1, fingerprint: mine, route: "pay" });
+    t.match(view, { namespace: "shop", keyHash: origin.keyHash, status: null });
+    t.ok(Math.abs(view.expiresAtMs - view.createdAtMs - openRetentionMs) < minute);
+    t.match(await s.claim(asking(leaseOn(lease.key))), { kind: "inDoubt", cause: "timeout", expired: false });
+    const waiter = asking(leaseOn(lease.key), { after: flightOf(lease) });
+    sameLanding(t, await s.claim(waiter), landed("no answer", 504));
+    t.match(await s.census(), [{ route: "pay", records: 1 }]);
+    t.equal((await s.list({ state: "in_doubt", limit: 9 })).records.length, 1);
+    await under.passTime(openRetentionMs - minute);
+    t.equal(await s.complete(lease, answer("late but true"), origin), "stored");
+    const unsent = leaseOn(newKey());
+    await s.strand(unsent, "reset", undefined, origin);
+    t.equal(await s.withdraw(unsent), "withdrawn", "it took over no doubt");
+    t.equal(await s.peek(unsent.key, false), undefined);
+  });
 }

@@ -5,7 +5,7 @@ import { doubtContract, releaseContract } from "./contract-endings.js";
 import { modelContract } from "./contract-model.js";
 import { operatorContract } from "./contract-operator.js";
 import { ownerContract } from "./contract-owners.js";
-import { otherProcessContract, timeContract } from "./contract-time.js";
+import { holdingContract, otherProcessContract, sweepContract, timeContract } from "./contract-time.js";
 
 /** One store, opened on data of its own, and how to move its time. */
 export interface StoreUnderTest {
@@ -35,6 +35,8 @@ export function storeContract(t: Test, name: string, open: OpenStore): Promise<u
       await doubtContract(each);
       await ownerContract(each);
       await timeContract(each);
+      await holdingContract(each);
+      await sweepContract(each);
       await otherProcessContract(each);
       await operatorContract(each);
       await modelContract(t, open);

@@ -20,6 +20,7 @@ import type {
   RecordView,
   Resolution,
   Seen,
+  Swept,
 } from "../../src/store/record-store.js";
 
 export interface Entry {
@@ -86,6 +87,7 @@ export class MemoryStore implements RecordStore {
         fingerprint,
         response: entry.completion.response,
         ageMs: this.#nowMs - entry.updatedAtMs,
+        remainingMs: entry.expiresAtMs - this.#nowMs,
       };
     }
     if (entry.completion?.kind === "notReplayable") {
@@ -93,8 +95,7 @@ export class MemoryStore implements RecordStore {
     }
     if (entry.state === "in_flight" && this.#nowMs < entry.leaseEndsAtMs) {
       if (entry.token === request.lease.token && fingerprint === request.fingerprint) {
-        entry.leaseEndsAtMs = this.#nowMs + request.leaseMs;
-        entry.expiresAtMs = entry.leaseEndsAtMs + request.retentionMs;
+        this.#hold(entry, request.leaseMs, request.openRetentionMs);
         return { kind: "won", attempts: entry.attempts, taken: entry.before?.cause ?? null };
       }
       const remainingMs = entry.leaseEndsAtMs - this.#nowMs;
@@ -119,7 +120,7 @@ export class MemoryStore implements RecordStore {
       attempts: (old?.attempts ?? 0) + 1,
       createdAtMs: wasInDoubt ? old.createdAtMs : this.#nowMs,
       updatedAtMs: this.#nowMs,
-      expiresAtMs: leaseEndsAtMs + request.retentionMs,
+      expiresAtMs: Math.max(wasInDoubt ? old.expiresAtMs : 0, leaseEndsAtMs + request.openRetentionMs),
       leaseEndsAtMs,
       cause: null,
       before: wasInDoubt ? { token: old.before === null ? old.token : nobody, cause: old.cause! } : null,
@@ -140,21 +141,22 @@ export class MemoryStore implements RecordStore {
     entry.updatedAtMs = entry.leaseEndsAtMs;
   }
 
-  async extend(lease: Lease, leaseMs: number, retentionMs: number): Promise<"kept" | "lost"> {
+  #hold(entry: Entry, leaseMs: number, openRetentionMs: number): void {
+    entry.leaseEndsAtMs = this.#nowMs + leaseMs;
+    entry.expiresAtMs = Math.max(entry.expiresAtMs, entry.leaseEndsAtMs + openRetentionMs);
+  }
+
+  async extend(lease: Lease, leaseMs: number, openRetentionMs: number): Promise<"kept" | "lost"> {
     const entry = this.#find(lease.key);
     if (entry?.state !== "in_flight" || entry.token !== lease.token) return "lost";
     if (this.#nowMs >= entry.leaseEndsAtMs) return "lost";
-    entry.leaseEndsAtMs = this.#nowMs + leaseMs;
-    entry.expiresAtMs = entry.leaseEndsAtMs + retentionMs;
+    this.#hold(entry, leaseMs, openRetentionMs);
     return "kept";
   }
 
   async complete(lease: Lease, completion: Completion, origin: Origin): Promise<"stored" | "lost"> {
-    let entry = this.#find(lease.key);
-    if (entry === undefined) {
-      entry = { ...origin, token: lease.token, attempts: 1, createdAtMs: this.#nowMs, ...blank };
-      this.#entries.set(lease.key, entry);
-    } else if (entry.token !== lease.token || entry.state === "free") {
+    const entry = this.#find(lease.key) ?? this.#writeAgain(lease, origin);
+    if (entry.token !== lease.token || entry.state === "free") {
       return "lost";
     } else if (entry.completion !== null) {
       return "stored";
@@ -162,6 +164,12 @@ export class MemoryStore implements RecordStore {
     this.#finish(entry, completion, origin.retentionMs);
     this.#wake(lease.key);
     return "stored";
+  }
+
+  #writeAgain(lease: Lease, origin: Origin): Entry {
+    const entry = { ...origin, token: lease.token, attempts: 1, createdAtMs: this.#nowMs, ...blank };
+    this.#entries.set(lease.key, entry);
+    return entry;
   }
 
   #finish(entry: Entry, completion: Completion, retentionMs: number): void {
@@ -216,18 +224,30 @@ export class MemoryStore implements RecordStore {
     lease: Lease,
     cause: DoubtCause,
     landing: Landing | undefined,
-    retentionMs: number,
+    origin: Origin,
   ): Promise<"stranded" | "lost"> {
-    const entry = this.#find(lease.key);
-    if (entry === undefined || entry.token !== lease.token) return "lost";
+    const entry = this.#find(lease.key) ?? this.#writeAgain(lease, origin);
+    if (entry.token !== lease.token) return "lost";
     if (entry.state !== "in_flight" && entry.state !== "in_doubt") return "lost";
     entry.state = "in_doubt";
     entry.cause = cause;
     entry.landing = landing ?? null;
     entry.updatedAtMs = this.#nowMs;
-    entry.expiresAtMs = this.#nowMs + retentionMs;
+    entry.expiresAtMs = this.#nowMs + origin.openRetentionMs;
     this.#wake(lease.key);
     return "stranded";
+  }
+
+  async sweep(limit: number): Promise<readonly Swept[]> {
+    const swept: Swept[] = [];
+    for (const key of [...this.#entries.keys()]) {
+      const entry = this.#find(key);
+      if (entry?.state !== "in_flight" || this.#nowMs < entry.leaseEndsAtMs) continue;
+      if (swept.length === limit) break;
+      this.#expire(entry);
+      swept.push({ key, route: entry.route });
+    }
+    return swept;
   }
 
   async peek(key: RecordKey, withResponse: boolean): Promise<RecordView | undefined> {
@@ -280,7 +300,8 @@ export class MemoryStore implements RecordStore {
     return [...new Set(records.map(({ route }) => route))].map((route) => {
       const own = records.filter((record) => record.route === route);
       const oldestAgeMs = this.#nowMs - Math.min(...own.map(({ createdAtMs }) => createdAtMs));
-      return { route, records: own.length, oldestAgeMs };
+      const soonestExpiryMs = Math.min(...own.map(({ expiresAtMs }) => expiresAtMs)) - this.#nowMs;
+      return { route, records: own.length, oldestAgeMs, soonestExpiryMs };
     });
   }
 
