@@ -51,6 +51,8 @@ export interface Events {
   upstreamRetry: { readonly route: string };
   flightBegun: { readonly route: string; readonly key?: string };
   flightEnded: { readonly route: string };
+  /** A request came for a response that was stored this long ago. */
+  duplicate: { readonly route: string; readonly ageMs: number };
   waiting: { readonly route: string };
   waited: { readonly route: string; readonly durationMs: number };
   inDoubt: { readonly route: string; readonly cause: DoubtCause; readonly key: string };

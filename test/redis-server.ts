@@ -144,6 +144,7 @@ for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
     redis.call('ZREMRANGEBYRANK', key, 0, -1)
     for index = 1, #members, 2 do
       local created, id = string.match(members[index], '^(%d+):(%x+)$')
+      -- Of a lease its end, of a doubt 1e15 and when it is forgotten.
       redis.call('ZADD', key, members[index + 1] - ARGV[2], string.format('%.0f', created - ARGV[2]) .. ':' .. id)
     end
   end

@@ -21,6 +21,7 @@ export const samplePolicy: Policy = {
   maxWaiters: 1000,
   leaseMs: 15_000,
   retentionMs: 86_400_000,
+  inDoubtRetentionMs: 30 * 86_400_000,
   outcomes: { when: [], release: new Set([401, 503]), unknown: new Set([502, 504]) },
   inDoubt: "hold",
   probe: null,

@@ -13,14 +13,15 @@ type Members = Readonly<Record<string, unknown>>;
 /** RFC 9110 §7.6.1 and what frames a message: the gateway frames each answer for its own connection. */
 const framing: ReadonlySet<string> = new Set([
   "connection",
-  "content-length",
   "keep-alive",
   "proxy-connection",
   "te",
-  "trailer",
   "transfer-encoding",
   "upgrade",
 ]);
+
+/** Written anew for each answer. They may be given, since a record that is shown has them. */
+const derived: ReadonlySet<string> = new Set(["content-length", "trailer"]);
 
 /** RFC 9110 §15.3.5, §15.3.6, §15.4.5. */
 const bodyless: ReadonlySet<number> = new Set([204, 205, 304]);
@@ -33,17 +34,19 @@ export function readResolution(body: unknown, limits: ResponseLimits): Resolutio
     return { kind: "notDone" };
   }
   if (outcome !== "done") throw invalid('"outcome" is "done" or "not-done".');
-  const given = members(response, '"response"', ["status", "reason", "headers", "body", "bodyEncoding"]);
+  const given = members(response, '"response"', ["status", "reason", "headers", "body", "bodyEncoding", "trailers"]);
   const status = readStatus(given.status);
   const bytes = readBody(given);
   if (bytes.length > 0 && bodyless.has(status)) throw invalid(`A response with status ${status} has no body.`);
   if (bytes.length > limits.maxStoredBytes) {
     throw invalid(`The route stores responses up to ${limits.maxStoredBytes} bytes; this one has ${bytes.length}.`);
   }
-  const headers = readHeaders(given.headers, limits.replayHeader);
+  const headers = readHeaders(given.headers, "headers", limits.replayHeader);
+  const trailers = readHeaders(given.trailers, "trailers", limits.replayHeader);
+  if (trailers.length > 0 && bodyless.has(status)) throw invalid(`A response with status ${status} has no trailers.`);
   return {
     kind: "done",
-    response: { status, reason: readReason(given.reason), headers, body: bytes, trailers: [] },
+    response: { status, reason: readReason(given.reason), headers, body: bytes, trailers },
     retentionMs: limits.retentionMs,
   };
 }
@@ -86,23 +89,24 @@ function readBody({ body, bodyEncoding }: Members): Buffer {
 }
 
 /** `{"Name": "value"}`, `{"Name": ["first", "second"]}` or `[["Name", "value"], …]`. */
-function readHeaders(headers: unknown, replayHeader: string): string[] {
+function readHeaders(headers: unknown, member: "headers" | "trailers", replayHeader: string): string[] {
   if (headers === undefined) return [];
   const pairs: unknown[] = Array.isArray(headers)
     ? headers
-    : Object.entries(members(headers, '"response.headers"', Object.keys(headers ?? {}))).flatMap(([name, value]) =>
+    : Object.entries(members(headers, `"response.${member}"`, Object.keys(headers ?? {}))).flatMap(([name, value]) =>
         Array.isArray(value) ? value.map((one) => [name, one]) : [[name, value]],
       );
-  return pairs.flatMap((pair) => readHeader(pair, replayHeader));
+  return pairs.flatMap((pair) => readHeader(pair, member, replayHeader));
 }
 
-function readHeader(pair: unknown, replayHeader: string): [string, string] {
+function readHeader(pair: unknown, member: string, replayHeader: string): readonly string[] {
   const [name, value] = Array.isArray(pair) && pair.length === 2 ? pair : [];
   if (typeof name !== "string" || typeof value !== "string") {
-    throw invalid('"response.headers" gives a string, or a list of strings, for each name; or is a list of pairs.');
+    throw invalid(`"response.${member}" gives a string, or a list of strings, for each name; or is a list of pairs.`);
   }
   if (!/^[!#$%&'*+\-.^_`|~\da-z]+$/i.test(name)) throw invalid(`${JSON.stringify(name)} is not the name of a header.`);
   const lower = name.toLowerCase();
+  if (derived.has(lower)) return [];
   if (framing.has(lower)) throw invalid(`"${name}" frames a message on its connection: the gateway writes it itself.`);
   if (lower === replayHeader.toLowerCase()) throw invalid(`"${name}" is the gateway's own mark of a replay.`);
   if (!isFieldText(value)) throw invalid(`The value of "${name}" has characters that no header may have.`);

@@ -117,6 +117,7 @@ function compilePolicy(route: string, settings: PolicySettings, isForEveryHost: 
     maxWaiters: settings.maxWaiters,
     leaseMs: settings.lease,
     retentionMs: settings.retention,
+    inDoubtRetentionMs: Math.max(settings.inDoubtRetention, settings.retention),
     outcomes: compileOutcomes(outcomes),
     inDoubt: settings.inDoubt,
     probe: settings.inDoubt === "probe" && settings.probe ? compileProbe(settings.probe) : null,

@@ -205,7 +205,13 @@ export const idempotencyFields = {
     default: "24h",
     min: "1ms",
     max: "3650d",
-    description: "How long a record is kept, and so how late a retry may come.",
+    description: "How long a response is kept, from the end of its request, and so how late a retry may come.",
+  }),
+  inDoubtRetention: duration({
+    default: "30d",
+    min: "1ms",
+    max: "3650d",
+    description: "How long what is in doubt is held for a decision. Never less than `retention`.",
   }),
   outcomes,
   inDoubt: choice({

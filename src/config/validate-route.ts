@@ -46,6 +46,7 @@ export function validateRoutes(routes: readonly RouteSettings[], findings: Findi
     checkScope(subject);
     checkFingerprint(subject);
     checkOutcomes(subject, findings);
+    checkRetention(subject, findings);
     checkProbe(subject);
   }
 }
@@ -185,6 +186,23 @@ function checkFingerprint({ policy, isSound, refuse }: Subject): void {
   const { body, ignore } = policy.fingerprint;
   if (ignore.length === 0 || body === "json" || !isSound("idempotency.fingerprint.body")) return;
   refuse("idempotency.fingerprint.ignore", `works with body: json only, and body is ${body}`);
+}
+
+/** A record has to outlive the request it is about, or a paused gateway's is forgotten while its call runs. */
+function checkRetention({ route, policy, at, isSound }: Subject, findings: Findings): void {
+  const [retentionAt, heldAt] = ["idempotency.retention", "idempotency.inDoubtRetention"];
+  if (!isSound(retentionAt, heldAt, "idempotency.lease", "upstream.timeout")) return;
+  const [longest, what] =
+    policy.lease > route.upstream.timeout ? [policy.lease, "lease"] : [route.upstream.timeout, "upstream.timeout"];
+  const tooShort = `is shorter than ${what} (${formatDuration(longest)})`;
+  if (Math.max(policy.inDoubtRetention, policy.retention) < longest) {
+    findings.mistake(at(heldAt), `${tooShort}: a doubt could be forgotten while its request still runs`);
+  } else if (policy.retention < longest) {
+    findings.warning(at(retentionAt), `${tooShort}: a retry after a slow answer may run the request again`);
+  }
+  if (findings.isWritten(at(heldAt)) && policy.inDoubtRetention < policy.retention) {
+    findings.warning(at(heldAt), `is shorter than retention (${formatDuration(policy.retention)}), which then holds`);
+  }
 }
 
 function checkProbe(subject: Subject): void {

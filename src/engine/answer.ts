@@ -31,6 +31,8 @@ export type Answer =
       readonly repeated: boolean;
       /** Since it was stored, for `Age`; `null` where the execution has only just ended. */
       readonly ageMs: number | null;
+      /** How long the record keeps it, for `Idempotency-Expires`; `null` where it is not stored. */
+      readonly remainingMs: number | null;
     }
   /** Only to the client whose request was run. */
   | { readonly kind: "stream"; readonly response: StreamedResponse; readonly result: Result }
@@ -43,17 +45,27 @@ export type Answer =
     };
 
 /** The answer of those who waited, or came later: what the execution ended with, marked as repeated. */
-export function repeated(landing: Landing, result: Result, ageMs: number | null = null): Answer {
+export function repeated(
+  landing: Landing,
+  result: Result,
+  remainingMs: number | null,
+  ageMs: number | null = null,
+): Answer {
   return landing.kind === "response"
-    ? { kind: "response", response: landing.response, result, repeated: true, ageMs }
+    ? { kind: "response", response: landing.response, result, repeated: true, ageMs, remainingMs }
     : { kind: "problem", problem: landing.problem, result, executedIn: landing.executedIn };
 }
 
 /** The answer of the client whose request was run: what the upstream said, whole and unmarked. */
-export function ownAnswer(outcome: Outcome, landing: Landing | undefined, result: Result): Answer {
+export function ownAnswer(
+  outcome: Outcome,
+  landing: Landing | undefined,
+  result: Result,
+  remainingMs: number | null = null,
+): Answer {
   switch (outcome.kind) {
     case "answered":
-      return { kind: "response", response: outcome.response, result, repeated: false, ageMs: null };
+      return { kind: "response", response: outcome.response, result, repeated: false, ageMs: null, remainingMs };
     case "streamed":
       return { kind: "stream", response: outcome.response, result };
     default:

@@ -8,6 +8,7 @@ import { type Answer, always, ownAnswer, repeated } from "./answer.js";
 import { Executions, type Won } from "./executions.js";
 import { type Client, Flight } from "./flight.js";
 import { aboutOf } from "./settle.js";
+import { Sweep } from "./sweep.js";
 import { newLease } from "./token.js";
 import { answerWithoutStore, wouldHave } from "./unguarded.js";
 import { Withdrawals } from "./withdrawals.js";
@@ -30,6 +31,7 @@ export class Engine {
   readonly #flights = new TurnoverMap<string, Flight>();
   readonly #executions: Executions;
   readonly #withdrawals: Withdrawals;
+  readonly #sweep: Sweep;
   /** Flights and observations that are not over, also those nobody waits for any more. */
   #underWay = 0;
   /** Claims that are not answered. */
@@ -41,7 +43,8 @@ export class Engine {
     private readonly hub: EventHub,
   ) {
     this.#withdrawals = new Withdrawals(store, hub);
-    this.#executions = new Executions(store, hub, (lease) => this.#withdrawals.add(lease));
+    this.#executions = new Executions(store, hub, (lease, policy) => this.#withdrawals.add(lease, policy));
+    this.#sweep = new Sweep(store, hub);
   }
 
   /** `client.reply` is called once, later or now. Returns what to call when the client hangs up: `true`, it will not be. */
@@ -101,11 +104,13 @@ export class Engine {
     while (this.#underWay > 0) await moment();
     await this.#executions.idle();
     await this.#withdrawals.idle();
+    await this.#sweep.stop();
   }
 
   /** What still runs is left in doubt, and who still waits is told so. For the end of a drain. */
   async abandon(): Promise<void> {
     this.#isAbandoned = true;
+    void this.#sweep.stop();
     for (const [place, flight] of [...this.#flights]) {
       const problem = flight.phase === "running" ? outcomeUnknown : inProgress;
       const result = flight.phase === "running" ? "outcome_unknown" : "in_progress";
@@ -176,7 +181,7 @@ export class Engine {
         const askedAtMs = flight.isEmpty ? undefined : await this.#executions.askedFor(look, attempt);
         // It may have been abandoned meanwhile.
         if (askedAtMs === undefined || flight.isEmpty) {
-          this.#withdrawals.add(lease);
+          await this.#takeBack(lease, attempt);
           if (flight.isEmpty) return;
         } else {
           alarm.close();
@@ -191,6 +196,15 @@ export class Engine {
     }
   }
 
+  /** Before the record is claimed again: else that claim meets this one, and is told of a doubt that is none. */
+  async #takeBack(lease: Lease, attempt: Attempt): Promise<void> {
+    try {
+      await this.store.withdraw(lease);
+    } catch {
+      this.#withdrawals.add(lease, attempt.policy);
+    }
+  }
+
   /** `undefined`: the store did not answer. */
   #ask(attempt: Attempt, lease: Lease, after: FlightId | undefined): Promise<Claim | undefined> {
     const { policy, route, fingerprint, keyHash } = attempt;
@@ -199,7 +213,7 @@ export class Engine {
       fingerprint,
       keyHash,
       leaseMs: policy.leaseMs,
-      retentionMs: policy.retentionMs,
+      openRetentionMs: policy.inDoubtRetentionMs,
       mayTake: policy.inDoubt !== "hold" && policy.mode === "enforce",
       after,
       route: route.name,
@@ -217,7 +231,7 @@ export class Engine {
       },
       (error: unknown) => {
         this.#claims -= 1;
-        if (!(error instanceof StoreUnavailableError) || error.mayHaveRun) this.#withdrawals.add(lease);
+        if (!(error instanceof StoreUnavailableError) || error.mayHaveRun) this.#withdrawals.add(lease, policy);
         if (error instanceof StoreUnavailableError) return undefined;
         throw error;
       },
@@ -231,12 +245,15 @@ export class Engine {
       if (flight.release(first)) first.reply({ kind: "stream", response, result: "executed" });
       else response.body.readOn();
     };
-    const won = wonBy(look);
-    const { outcome, landing } = await this.#executions.run(first.attempt, first.work, won, mustProbe, begun);
+    const ended = await this.#executions.run(first.attempt, first.work, wonBy(look), mustProbe, begun);
+    const { outcome, landing, isStored } = ended;
+    const remainingMs = isStored ? first.attempt.policy.retentionMs : null;
     for (const client of this.#over(flight, place)) {
       const isOwn = client === first && outcome !== undefined;
       client.reply(
-        isOwn ? ownAnswer(outcome, landing, "executed") : repeated(landing, outcome ? "shared" : "replayed"),
+        isOwn
+          ? ownAnswer(outcome, landing, "executed", remainingMs)
+          : repeated(landing, outcome ? "shared" : "replayed", remainingMs),
       );
     }
   }
@@ -259,7 +276,7 @@ export class Engine {
     const askedAtMs = performance.now();
     const claim = await this.#ask(attempt, lease, undefined);
     if (this.#isAbandoned) {
-      if (claim?.kind === "won") this.#withdrawals.add(lease);
+      if (claim?.kind === "won") this.#withdrawals.add(lease, attempt.policy);
       client.reply(tooLate);
       return;
     }
@@ -322,10 +339,11 @@ function answerOf(verdict: Verdict, waited: boolean): Answer {
   switch (verdict.kind) {
     case "replay": {
       const landing: Landing = { kind: "response", response: verdict.response };
-      return waited ? repeated(landing, "shared") : repeated(landing, "replayed", verdict.ageMs);
+      const { remainingMs, ageMs } = verdict;
+      return waited ? repeated(landing, "shared", remainingMs) : repeated(landing, "replayed", remainingMs, ageMs);
     }
     case "share":
-      return repeated(verdict.landing, "shared");
+      return repeated(verdict.landing, "shared", null);
     case "reject":
       return { kind: "problem", problem: verdict.problem, result: verdict.result };
     default:

@@ -1,10 +1,18 @@
 import type { EventHub } from "../events.js";
-import type { Attempt, DoubtCause, Landing, Lease, Outcome, StreamedResponse } from "../model.js";
+import type { Attempt, DoubtCause, Landing, Lease, Outcome, Policy, StreamedResponse } from "../model.js";
 import type { RecordStore } from "../store/record-store.js";
 import { TurnoverMap } from "../turnover.js";
 import { always, type Work } from "./answer.js";
 import { Keeper, type Kept } from "./keeper.js";
-import { aboutOf, Settler } from "./settle.js";
+import { aboutOf, originOf, Settler } from "./settle.js";
+
+/**
+ * Where another gateway may take a doubt over, nothing is sent unless the store has said so lately that the lease is held,
+ * ms: a step of the store's clock ends leases early, and no clock of this process shows it.
+ */
+const freshMs = 250;
+/** A lease that is not confirmed lately is asked for, and the request begins to be sent again: so often at most. */
+const freshTries = 3;
 
 /** A claim that was won. */
 export interface Won {
@@ -31,6 +39,8 @@ export interface Ended {
   readonly outcome: Outcome | undefined;
   /** For everybody but the client whose request was run. */
   readonly landing: Landing;
+  /** The store has the response, which is replayed from now on. */
+  readonly isStored: boolean;
 }
 
 /** The upstream calls this process makes, each under a lease that is renewed until its end is written. */
@@ -42,7 +52,7 @@ export class Executions {
   constructor(
     private readonly store: RecordStore,
     private readonly hub: EventHub,
-    withdraw: (lease: Lease) => void,
+    withdraw: (lease: Lease, policy: Policy) => void,
   ) {
     this.#keeper = new Keeper(store);
     this.#settler = new Settler(store, hub, withdraw);
@@ -62,11 +72,11 @@ export class Executions {
     { lease, askedAtMs }: Pick<Won, "lease" | "askedAtMs">,
     attempt: Attempt,
   ): Promise<number | undefined> {
-    const { leaseMs, retentionMs } = attempt.policy;
+    const { leaseMs, inDoubtRetentionMs } = attempt.policy;
     if (this.isSurelyOurs(askedAtMs, attempt)) return askedAtMs;
     const againAtMs = performance.now();
     try {
-      return (await this.store.extend(lease, leaseMs, retentionMs)) === "kept" ? againAtMs : undefined;
+      return (await this.store.extend(lease, leaseMs, inDoubtRetentionMs)) === "kept" ? againAtMs : undefined;
     } catch {
       return undefined;
     }
@@ -78,10 +88,12 @@ export class Executions {
    */
   async run(attempt: Attempt, work: Work, won: Won, mustProbe: boolean, begun: Begun): Promise<Ended> {
     const { lease } = won;
-    const { leaseMs, retentionMs } = attempt.policy;
+    const { leaseMs, inDoubtRetentionMs } = attempt.policy;
     const about = aboutOf(attempt);
     this.hub.emit("flightBegun", about);
-    const kept = this.#keeper.keep(lease, leaseMs, retentionMs, won.askedAtMs, () => this.hub.emit("leaseLost", about));
+    const kept = this.#keeper.keep(lease, leaseMs, inDoubtRetentionMs, won.askedAtMs, () =>
+      this.hub.emit("leaseLost", about),
+    );
     this.#running.set(kept, attempt);
     try {
       const execution = { attempt, work, won, kept, begun };
@@ -96,13 +108,37 @@ export class Executions {
   /** `isDenied`: the upstream has said that what was in doubt was not done. */
   async #send({ attempt, work, won, kept, begun }: Execution, isDenied: boolean): Promise<Ended> {
     const { lease, taken } = won;
-    const isOurs = attempt.policy.mode === "observe" ? always : () => this.#keeper.isSurelyHeld(kept);
-    let outcome = await work.run(isOurs);
+    let outcome = await this.#dispatch(attempt.policy, work, kept);
     if (outcome.kind === "streamed") outcome = await ending(outcome, begun);
     this.#keeper.drop(kept);
     const doubt = isDenied && outcome.kind !== "unsent" ? null : taken;
-    const landing = await this.#settler.settle(attempt, lease, kept, outcome, doubt);
-    return { outcome, landing };
+    const settled = await this.#settler.settle(attempt, lease, kept, outcome, doubt);
+    return { outcome, ...settled };
+  }
+
+  #dispatch({ mode, inDoubt }: Policy, work: Work, kept: Kept): Promise<Outcome> {
+    if (mode === "observe") return work.run(always);
+    if (inDoubt === "hold") return work.run(() => this.#keeper.isSurelyHeld(kept));
+    return this.#dispatchFresh(work, kept);
+  }
+
+  /** While it waits for a connection the lease is confirmed again and again, so that it is fresh when there is one. */
+  async #dispatchFresh(work: Work, kept: Kept): Promise<Outcome> {
+    const isOurs = () => this.#keeper.isSurelyHeld(kept) && this.#keeper.isConfirmedWithin(kept, freshMs);
+    for (let tries = 1; ; tries++) {
+      let isSent = false;
+      const timer = setInterval(() => void this.#keeper.renew(kept), freshMs / 2);
+      const outcome = await work.run(() => {
+        isSent = isOurs();
+        if (isSent) clearInterval(timer);
+        return isSent;
+      });
+      clearInterval(timer);
+      const isStale = outcome.kind === "unsent" && outcome.isLate === true && !isSent;
+      if (!isStale || tries === freshTries || kept.isLost) return outcome;
+      await this.#keeper.renew(kept);
+      if (!isOurs()) return outcome;
+    }
   }
 
   /** Only an upstream that says that nothing was done is sent the request. */
@@ -111,8 +147,8 @@ export class Executions {
     const answer = await work.probe();
     if (answer.kind === "notDone") return this.#send(execution, true);
     this.#keeper.drop(kept);
-    const landing = await this.#settler.settleProbed(attempt, won.lease, kept, answer, won.taken);
-    return { outcome: undefined, landing };
+    const settled = await this.#settler.settleProbed(attempt, won.lease, kept, answer, won.taken);
+    return { outcome: undefined, ...settled };
   }
 
   /** Resolves when nothing is being written behind the clients' backs any more. */
@@ -127,9 +163,13 @@ export class Executions {
         this.#keeper.giveUp(kept);
         const about = aboutOf(attempt);
         this.hub.emit("fault", { what: "the drain is over: an execution is left in doubt", ...about });
-        this.hub.emit("inDoubt", { ...about, cause: "reset" });
-        // Without the store the lease runs out, which comes to the same.
-        return this.store.strand(kept.lease, "reset", undefined, attempt.policy.retentionMs).catch(() => undefined);
+        return this.store.strand(kept.lease, "reset", undefined, originOf(attempt)).then(
+          (answer) => {
+            if (answer === "stranded") this.hub.emit("inDoubt", { ...about, cause: "reset" });
+          },
+          // Without the store the lease runs out, and the next sweep finds that.
+          () => undefined,
+        );
       }),
     );
   }

@@ -60,7 +60,9 @@ export class Flight {
   join(client: Client): void {
     const { policy } = client.attempt;
     const mayWait = policy.concurrency === "wait" || this.phase === "claiming";
-    if (!mayWait || this.#seats.size > policy.maxWaiters) {
+    // Where this process does not run the request itself its first client is one of those who wait.
+    const waiting = this.phase === "watching" ? this.#seats.size : this.#seats.size - 1;
+    if (!mayWait || waiting >= policy.maxWaiters) {
       client.reply({ kind: "problem", problem: inProgress, result: "in_progress" });
       return;
     }
@@ -102,6 +104,9 @@ export class Flight {
     if (seat === undefined) return;
     if (this.#hasFirstLeft) this.#refuse(seat.client);
     else this.#seatDown(seat);
+    const { maxWaiters } = this.attempt.policy;
+    if (this.#seats.size <= maxWaiters) return;
+    for (const { client } of [...this.#seats.values()].slice(maxWaiters)) this.#refuse(client);
   }
 
   /** Everybody gets up, and the flight is over. */

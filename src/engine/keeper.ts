@@ -5,9 +5,11 @@ import { TurnoverSet } from "../turnover.js";
 interface Kept {
   readonly lease: Lease;
   readonly leaseMs: number;
-  readonly retentionMs: number;
+  readonly openRetentionMs: number;
   readonly onLost: () => void;
   dueAtMs: number;
+  /** When the question was sent to which the store answered last that the lease is held. */
+  confirmedAtMs: number;
   /** Until then the store has granted the lease, by this process's monotonic clock. */
   heldUntilMs: number;
   isLost: boolean;
@@ -28,27 +30,33 @@ export class Keeper {
   ) {}
 
   /** `takenAtMs`: when the claim was *sent*; the lease cannot have begun earlier. */
-  keep(lease: Lease, leaseMs: number, retentionMs: number, takenAtMs: number, onLost: () => void): Kept {
+  keep(lease: Lease, leaseMs: number, openRetentionMs: number, takenAtMs: number, onLost: () => void): Kept {
     // Its lease would fall due before others that are in the queue already.
     const nowMs = this.now();
     const isLate = nowMs - takenAtMs > leaseMs / 6;
     const kept: Kept = {
       lease,
       leaseMs,
-      retentionMs,
+      openRetentionMs,
       onLost,
       dueAtMs: (isLate ? nowMs : takenAtMs) + leaseMs / 3,
+      confirmedAtMs: takenAtMs,
       heldUntilMs: takenAtMs + leaseMs,
       isLost: false,
     };
     this.#enqueue(kept);
-    if (isLate) void this.#renew(kept);
+    if (isLate) void this.renew(kept);
     return kept;
   }
 
   /** Whether the lease lasts so long still that what is written now has arrived before anybody else may have it. */
   isSurelyHeld({ heldUntilMs, leaseMs, isLost }: Kept): boolean {
     return !isLost && this.now() < heldUntilMs - leaseMs / 4;
+  }
+
+  /** Whether the store has said within the last `ms` that the lease is held. */
+  isConfirmedWithin({ confirmedAtMs, isLost }: Kept, ms: number): boolean {
+    return !isLost && this.now() < confirmedAtMs + ms;
   }
 
   /** The lease is given away: nothing may be sent under it any more. */
@@ -97,15 +105,17 @@ export class Keeper {
       // Back at the end at once, so that a slow store does not stop the clock; `drop` still finds it there.
       kept.dueAtMs = now + leaseMs / 3;
       queue.due.add(kept);
-      void this.#renew(kept);
+      void this.renew(kept);
     }
   }
 
-  async #renew(kept: Kept): Promise<void> {
+  /** Besides the renewals that fall due by themselves. Never rejects. */
+  async renew(kept: Kept): Promise<void> {
     const sentAtMs = this.now();
     try {
-      const answer = await this.store.extend(kept.lease, kept.leaseMs, kept.retentionMs);
+      const answer = await this.store.extend(kept.lease, kept.leaseMs, kept.openRetentionMs);
       if (answer === "kept") {
+        kept.confirmedAtMs = Math.max(kept.confirmedAtMs, sentAtMs);
         kept.heldUntilMs = sentAtMs + kept.leaseMs;
         return;
       }

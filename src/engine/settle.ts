@@ -1,5 +1,5 @@
 import type { EventHub } from "../events.js";
-import type { Attempt, DoubtCause, Landing, Lease, Outcome, ProblemNote, StoredResponse } from "../model.js";
+import type { Attempt, DoubtCause, Landing, Lease, Outcome, Policy, ProblemNote, StoredResponse } from "../model.js";
 import { inProgress, outcomeUnknown, responseNotStored } from "../rules/judge.js";
 import { settlement } from "../rules/outcome.js";
 import { responseHeaders } from "../rules/response-headers.js";
@@ -10,10 +10,26 @@ import type { Kept } from "./keeper.js";
 /** How long those who wait elsewhere find the answer of a released record, ms; they look at least once a second. */
 export const landingMs = 30_000;
 
-const retryPauseMs = 100;
+/** Before a write is repeated, ms: the first time, then doubled up to the last. */
+const firstRetryMs = 100;
+const lastRetryMs = 2000;
 
 /** A write that ends an execution. It is compared with the lease's token by the store, so it may be sent again. */
-type Ending = () => Promise<"stored" | "released" | "withdrawn" | "stranded" | "lost">;
+interface Ending {
+  readonly write: () => Promise<"stored" | "released" | "withdrawn" | "stranded" | "lost">;
+  /** Of a write that leaves a doubt: said once the store has it. */
+  readonly doubt?: DoubtCause | undefined;
+  /** Nothing was sent: the lease is taken back, however late that is. */
+  readonly isUnsent?: boolean;
+  /** The record is final once this is written, and says so when it is asked. */
+  readonly isFinal?: boolean;
+}
+
+/** How a flight landed for all but the first client, and whether the store has its response. */
+export interface Settled {
+  readonly landing: Landing;
+  readonly isStored: boolean;
+}
 
 /**
  * Writes how an execution ended. Resolves once it is stored — or once it is clear that the store does not take it now:
@@ -27,34 +43,30 @@ export class Settler {
     private readonly store: RecordStore,
     private readonly hub: EventHub,
     /** Takes a lease back under which nothing was sent, whenever the store is there again. */
-    private readonly withdraw: (lease: Lease) => void,
+    private readonly withdraw: (lease: Lease, policy: Policy) => void,
   ) {}
 
-  /**
-   * Returns how the flight lands for all but the first client, who is given the outcome itself. `doubt`: as `settlement`
-   * has it.
-   */
-  settle(attempt: Attempt, lease: Lease, kept: Kept, outcome: Outcome, doubt: DoubtCause | null): Promise<Landing> {
-    const { policy } = attempt;
-    const verdict = settlement(outcome, policy, doubt);
+  /** The first client is given the outcome itself. `doubt`: as `settlement` has it. */
+  settle(attempt: Attempt, lease: Lease, kept: Kept, outcome: Outcome, doubt: DoubtCause | null): Promise<Settled> {
+    const verdict = settlement(outcome, attempt.policy, doubt);
     const landing = landingOf(outcome, attempt, verdict.kind === "complete" ? null : verdict.problem);
     if (verdict.kind === "release" || verdict.kind === "withdraw") {
       const told = landing ?? problemLanding(inProgress, attempt);
-      const ending = () =>
+      const write = () =>
         verdict.kind === "withdraw"
           ? this.store.withdraw(lease)
           : this.store.release(lease, { landing: told, landingMs });
-      return this.#end(attempt, kept, told, ending, outcome.kind === "unsent");
+      return this.#end(attempt, kept, told, { write, isUnsent: outcome.kind === "unsent" });
     }
     if (verdict.kind === "strand") {
       const told = landing ?? problemLanding(outcomeUnknown, attempt);
-      this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: verdict.cause });
-      return this.#end(attempt, kept, told, () => this.store.strand(lease, verdict.cause, told, policy.retentionMs));
+      // A second attempt that was refused leaves the doubt that was there: it is not counted again.
+      const isNew = doubt === null || outcome.kind === "unanswered";
+      const write = () => this.store.strand(lease, verdict.cause, told, originOf(attempt));
+      return this.#end(attempt, kept, told, { write, doubt: isNew ? verdict.cause : undefined });
     }
     const completion = landing?.kind === "response" ? landing : completionOf(outcome, attempt);
-    return this.#end(attempt, kept, landing ?? problemLanding(responseNotStored, attempt), () =>
-      this.store.complete(lease, completion, originOf(attempt)),
-    );
+    return this.#complete(attempt, lease, kept, completion, landing ?? problemLanding(responseNotStored, attempt));
   }
 
   /** Nothing was sent: the probe's answer is the response from now on, or the record is in doubt as it was. */
@@ -64,15 +76,19 @@ export class Settler {
     kept: Kept,
     answer: Exclude<ProbeAnswer, { kind: "notDone" }>,
     taken: DoubtCause | null,
-  ): Promise<Landing> {
+  ): Promise<Settled> {
     if (answer.kind === "done") {
       const landing: Landing = { kind: "response", response: forStore(answer.response, attempt) };
-      return this.#end(attempt, kept, landing, () => this.store.complete(lease, landing, originOf(attempt)));
+      return this.#complete(attempt, lease, kept, landing, landing);
     }
     const landing: Landing = { kind: "problem", problem: outcomeUnknown };
-    return this.#end(attempt, kept, landing, () =>
-      this.store.strand(lease, taken ?? "status", landing, attempt.policy.retentionMs),
-    );
+    const write = () => this.store.strand(lease, taken ?? "status", landing, originOf(attempt));
+    return this.#end(attempt, kept, landing, { write });
+  }
+
+  #complete(attempt: Attempt, lease: Lease, kept: Kept, completion: Completion, told: Landing): Promise<Settled> {
+    const write = () => this.store.complete(lease, completion, originOf(attempt));
+    return this.#end(attempt, kept, told, { write, isFinal: true });
   }
 
   /** Resolves when nothing is being written behind the clients' backs any more. */
@@ -80,12 +96,12 @@ export class Settler {
     while (this.#behind.size > 0) await Promise.all(this.#behind);
   }
 
-  /** Resolves to `told`, whatever becomes of the writing. */
-  #end(attempt: Attempt, kept: Kept, told: Landing, ending: Ending, isUnsent = false): Promise<Landing> {
+  /** Resolves with `told`, whatever becomes of the writing. */
+  #end(attempt: Attempt, kept: Kept, told: Landing, ending: Ending): Promise<Settled> {
     return begun(ending).then(
       (answer) => {
-        if (answer === "lost") this.hub.emit("leaseLost", aboutOf(attempt));
-        return told;
+        this.#written(attempt, ending, answer);
+        return { landing: told, isStored: answer === "stored" };
       },
       (error: Error) => {
         this.hub.emit("fault", {
@@ -93,33 +109,54 @@ export class Settler {
           ...aboutOf(attempt),
           error,
         });
-        const behind = this.#retry(attempt, kept, ending, isUnsent).finally(() => this.#behind.delete(behind));
+        const behind = this.#retry(attempt, kept, ending).finally(() => this.#behind.delete(behind));
         this.#behind.add(behind);
-        return told;
+        return { landing: told, isStored: false };
       },
     );
   }
 
-  async #retry(attempt: Attempt, kept: Kept, ending: Ending, isUnsent: boolean): Promise<void> {
-    const about = aboutOf(attempt);
-    while (performance.now() < kept.heldUntilMs) {
-      await new Promise((resolve) => setTimeout(resolve, retryPauseMs));
+  #written(attempt: Attempt, { doubt }: Ending, answer: Awaited<ReturnType<Ending["write"]>>): void {
+    if (answer === "lost") this.hub.emit("leaseLost", aboutOf(attempt));
+    if (answer === "stranded" && doubt !== undefined) this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: doubt });
+  }
+
+  /**
+   * A write that went unanswered may be under way still. So the store is asked first what it has: the question is short,
+   * and its answer comes behind that write. It is asked a last time before the end is given up.
+   */
+  async #retry(attempt: Attempt, kept: Kept, ending: Ending): Promise<void> {
+    for (
+      let pauseMs = firstRetryMs;
+      performance.now() < kept.heldUntilMs;
+      pauseMs = Math.min(2 * pauseMs, lastRetryMs)
+    ) {
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
       try {
-        if ((await ending()) === "lost") this.hub.emit("leaseLost", about);
+        if (await this.#isThere(attempt, ending)) return;
+        this.#written(attempt, ending, await ending.write());
         return;
       } catch {
         // Told once, above.
       }
     }
-    if (isUnsent) this.withdraw(kept.lease);
-    else this.hub.emit("inDoubt", { ...about, cause: "store_lost" });
+    if (ending.isUnsent) this.withdraw(kept.lease, attempt.policy);
+    else if (!(await this.#isThere(attempt, ending).catch(() => false))) {
+      this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: "store_lost" });
+    }
+  }
+
+  async #isThere({ key }: Attempt, { isFinal }: Ending): Promise<boolean> {
+    if (isFinal !== true) return false;
+    const state = (await this.store.peek(key, false))?.state;
+    return state === "completed" || state === "not_replayable";
   }
 }
 
 /** A store that throws is one that rejects. */
-function begun(ending: Ending): ReturnType<Ending> {
+function begun({ write }: Ending): ReturnType<Ending["write"]> {
   try {
-    return ending();
+    return write();
   } catch (error) {
     return Promise.reject(error);
   }
@@ -147,11 +184,12 @@ function forStore(response: StoredResponse, attempt: Attempt): StoredResponse {
   return attempt.trace === undefined ? kept : { ...kept, executedIn: attempt.trace.origin };
 }
 
-function originOf(attempt: Attempt): Origin {
+export function originOf(attempt: Attempt): Origin {
   return {
     fingerprint: attempt.fingerprint,
     keyHash: attempt.keyHash,
     retentionMs: attempt.policy.retentionMs,
+    openRetentionMs: attempt.policy.inDoubtRetentionMs,
     route: attempt.route.name,
     namespace: attempt.policy.namespace,
   };

@@ -1,11 +1,13 @@
 import type { EventHub } from "../events.js";
-import type { Lease } from "../model.js";
-import type { RecordStore } from "../store/record-store.js";
+import type { Lease, Policy } from "../model.js";
+import { type RecordStore, StoreUnavailableError } from "../store/record-store.js";
 
 interface Pending {
   readonly lease: Lease;
   /** By this process's monotonic clock: from then on the claim can no longer be carried out. */
   readonly settledAtMs: number;
+  /** By the same clock: from then on there is no record any more. */
+  readonly forgottenAtMs: number;
 }
 
 const firstPauseMs = 50;
@@ -19,7 +21,8 @@ const mostPending = 50_000;
 
 /**
  * Takes back claims whose answer was lost. Nothing was sent for them, so their records must not end in doubt: each is
- * withdrawn by its token, again and again until the store says so at a time when the claim cannot happen any more.
+ * withdrawn by its token, again and again until the store says so at a time when the claim cannot happen any more, until
+ * its record is forgotten, or until the store refuses it for good.
  */
 export class Withdrawals {
   readonly #pending = new Set<Pending>();
@@ -33,7 +36,7 @@ export class Withdrawals {
     private readonly hub: EventHub,
   ) {}
 
-  add(lease: Lease): void {
+  add(lease: Lease, { leaseMs, inDoubtRetentionMs }: Pick<Policy, "leaseMs" | "inDoubtRetentionMs">): void {
     if (this.#count >= mostPending) {
       this.hub.emit("fault", {
         what: "too many claims wait to be withdrawn; this one will be in doubt when its lease ends",
@@ -41,7 +44,8 @@ export class Withdrawals {
       });
       return;
     }
-    this.#pending.add({ lease, settledAtMs: performance.now() + this.store.withdrawAfterMs });
+    const settledAtMs = performance.now() + this.store.withdrawAfterMs;
+    this.#pending.add({ lease, settledAtMs, forgottenAtMs: settledAtMs + leaseMs + inDoubtRetentionMs });
     this.#running ??= this.#run();
   }
 
@@ -90,12 +94,20 @@ export class Withdrawals {
     const askedAtMs = performance.now();
     try {
       await this.store.withdraw(pending.lease);
-    } catch {
-      // Last among those, in the next pass.
+    } catch (error) {
       this.#pending.delete(pending);
       this.#putOff.delete(pending);
-      this.#putOff.add(pending);
-      return false;
+      if (error instanceof StoreUnavailableError && askedAtMs < pending.forgottenAtMs) {
+        // Last among those, in the next pass.
+        this.#putOff.add(pending);
+        return false;
+      }
+      this.hub.emit("fault", {
+        what: "a claim cannot be withdrawn; it will be in doubt when its lease ends",
+        key: pending.lease.key.slice(0, 8),
+        error: error as Error,
+      });
+      return true;
     }
     this.#putOff.delete(pending);
     if (askedAtMs >= pending.settledAtMs) this.#pending.delete(pending);

@@ -99,6 +99,16 @@ export function hostFamilies(sources: HostSources): Family[] {
       ["file"],
       () => sources.certificates().map(({ file, notAfterMs }) => [{ file }, notAfterMs / 1000]),
     ),
+    facts(
+      "in_doubt_soonest_expiry_seconds",
+      "Time until the first record in doubt is forgotten; no sample where there is none.",
+      ["route"],
+      () =>
+        (sources.doubts.seen()?.value ?? []).map(({ route, soonestExpiryMs }) => {
+          const leftMs = soonestExpiryMs - sources.doubts.seen()!.ageMs;
+          return [{ route }, Math.max(0, leftMs / 1000)] as const;
+        }),
+    ),
     facts("store_unsafe_setting", "1 where a setting of the record store allows records to vanish.", ["check"], () =>
       unsafeOf(sources.findings.seen()?.value ?? []),
     ),

@@ -24,6 +24,9 @@ export interface Metrics {
 const httpBounds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60];
 const storeBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 
+/** Of duplicates: a minute, an hour, a day, a week and what lies between. */
+const ageBounds = [1, 10, 60, 300, 900, 3600, 14_400, 43_200, 86_400, 259_200, 604_800, 2_592_000];
+
 const causes: readonly DoubtCause[] = ["reset", "timeout", "status", "lease_expired", "lock_lost", "store_lost"];
 const unprotectedResults: readonly Result[] = ["unprotected", "rejected", "error"];
 const results: readonly Result[] = [
@@ -44,6 +47,7 @@ const operations = [
   "withdraw",
   "release",
   "strand",
+  "sweep",
   "peek",
   "list",
   "census",
@@ -54,6 +58,9 @@ const operations = [
 
 /** prom-client ends these gauges in `_total`, which `promtool check metrics` refuses for anything but a counter. */
 const misnamed = ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"];
+
+/** Ends of a request with a key that had been used for the same request: without the gateway it would have run again. */
+const keptFromRunning: ReadonlySet<Result> = new Set(["replayed", "shared", "in_progress", "outcome_unknown"]);
 
 /** Every metric is there from the first scrape, so that an alert can tell "nothing happened" from "nobody counts". */
 export function createMetrics(hub: EventHub, sources: MetricSources): Metrics {
@@ -89,6 +96,8 @@ export function openTables() {
     inDoubt: new Table(zero, ["route", "cause"]),
     leaseLost: new Table(zero, ["route"]),
     uncertain: new Table(zero, ["route"]),
+    prevented: new Table(zero, ["route"]),
+    duplicateAge: new Table(() => new Buckets(ageBounds), ["route"]),
     observed: new Table(zero, ["route", "would"]),
     reloads: new Table(zero, ["result"]),
   };
@@ -98,8 +107,10 @@ export function openTables() {
 function listen(hub: EventHub, tables: Tables): void {
   hub.on("request", ({ route, result, durationMs, overheadMs }) => {
     tables.requests.at(route ?? "", result).observe(durationMs / 1000);
+    if (route !== null && keptFromRunning.has(result)) tables.prevented.at(route).value++;
     if (overheadMs !== undefined) tables.overhead.at(route ?? "").observe(overheadMs / 1000);
   });
+  hub.on("duplicate", ({ route, ageMs }) => tables.duplicateAge.at(route).observe(ageMs / 1000));
   hub.on("upstream", (event) => tables.upstream.at(event.route).observe(event.durationMs / 1000));
   hub.on("upstreamRetry", ({ route }) => void tables.retries.at(route).value++);
   hub.on("store", (event) => {
@@ -169,6 +180,17 @@ function recordFamilies(tables: Tables, sources: MetricSources): Family[] {
       "Protected requests whose scope may not identify the client, or may change with each retry.",
       tables.uncertain,
       routes,
+    ),
+    counter(
+      "prevented_total",
+      "Requests that were not sent because the same one had been: replayed, shared or refused.",
+      tables.prevented,
+      routes,
+    ),
+    histogram(
+      "duplicate_age_seconds",
+      "How long after its response was stored a request came again.",
+      tables.duplicateAge,
     ),
     counter("observed_total", "What would have been done on routes that only observe.", tables.observed, watched),
     counter("config_reloads_total", "Attempts to reload the configuration.", tables.reloads, results),

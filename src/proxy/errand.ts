@@ -85,6 +85,9 @@ export class Errand implements Client, Work {
     desk.free();
     visit.overheadMs = Math.max(0, performance.now() - this.#begunMs - this.#awayMs);
     if (visit.trace !== undefined) traceAnswer(visit.trace, answer);
+    if (answer.kind === "response" && answer.ageMs !== null) {
+      this.parts.hub.emit("duplicate", { route: route.name, ageMs: answer.ageMs });
+    }
     const context = {
       method: head.method,
       route: route.name,

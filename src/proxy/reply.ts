@@ -16,6 +16,7 @@ import { corsFields, replayedCors } from "../rules/cors.js";
 import { headerValue, isNamed } from "../rules/headers.js";
 import { type Reply, replyHeaders } from "../rules/response-headers.js";
 import { hasBody } from "./body.js";
+import { httpDate } from "./http-date.js";
 import { cutIdleReader } from "./idle-reader.js";
 import { resetSocket } from "./reset-socket.js";
 
@@ -94,8 +95,8 @@ function write(response: ServerResponse, answer: Answer, context: ReplyContext):
       );
       return { status: answer.response.status, result: answer.result };
     case "response": {
-      const { response: stored, repeated, ageMs } = answer;
-      const shape = shapeOf(stored, context, repeated, ageMs === null ? undefined : ageMs / 1000);
+      const { response: stored } = answer;
+      const shape = shapeOf(stored, context, answer);
       sendWhole(response, stored, answerHeaders(stored.headers, shape, context));
       return { status: stored.status, result: answer.result };
     }
@@ -118,11 +119,11 @@ export function problemContext(context: ReplyContext): ProblemReplyContext {
 export function shapeOf(
   answered: StoredResponse | StreamedResponse,
   { method, replayHeader, recordKey, hidesCookies }: ReplyContext,
-  isReplay = false,
-  residentSeconds: number | undefined = undefined,
+  whole?: Extract<Answer, { kind: "response" }>,
 ): Reply {
   const { body } = answered;
   const isStreamed = !Buffer.isBuffer(body);
+  const [ageMs, remainingMs] = [whole?.ageMs ?? null, whole?.remainingMs ?? null];
   return {
     method,
     status: answered.status,
@@ -131,10 +132,11 @@ export function shapeOf(
       ? headerValue(answered.headers, "content-length") === undefined
       : answered.trailers !== undefined && answered.trailers.length > 0,
     replayHeader,
-    isReplay,
+    isReplay: whole?.repeated ?? false,
     recordId: shownId(recordKey),
     hidesCookies,
-    residentSeconds,
+    residentSeconds: ageMs === null ? undefined : ageMs / 1000,
+    expires: remainingMs === null ? undefined : httpDate(Date.now() + remainingMs),
   };
 }
 

@@ -6,7 +6,7 @@ export type Verdict =
   /** Ours now, but in doubt before: ask the upstream what happened before anything is sent. */
   | { readonly kind: "probe" }
   | { readonly kind: "wait" }
-  | { readonly kind: "replay"; readonly response: StoredResponse; readonly ageMs: number }
+  | { readonly kind: "replay"; readonly response: StoredResponse; readonly ageMs: number; readonly remainingMs: number }
   | { readonly kind: "share"; readonly landing: Landing }
   | {
       readonly kind: "reject";
@@ -31,7 +31,7 @@ export function judge(claim: Claim, fingerprint: Fingerprint, policy: Policy): V
         ? { kind: "wait" }
         : { kind: "reject", problem: inProgress, result: "in_progress" };
     case "done":
-      return { kind: "replay", response: claim.response, ageMs: claim.ageMs };
+      return { kind: "replay", response: claim.response, ageMs: claim.ageMs, remainingMs: claim.remainingMs };
     case "landed":
       return { kind: "share", landing: claim.landing };
     case "inDoubt":

@@ -39,6 +39,7 @@ export function policyView(policy: Policy) {
     concurrency: policy.concurrency,
     waitTimeout: isoDuration(policy.waitTimeoutMs),
     retention: isoDuration(policy.retentionMs),
+    inDoubtRetention: isoDuration(policy.inDoubtRetentionMs),
     outcomes: {
       when: outcomes.when.map(ruleView),
       release: statusTexts(outcomes.release),

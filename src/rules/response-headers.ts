@@ -40,14 +40,19 @@ export interface Reply {
   readonly hidesCookies: boolean;
   /** How long ago the answer was stored; `undefined`: no `Age` is told. */
   readonly residentSeconds: number | undefined;
+  /** Until when it is kept, as an HTTP date; `undefined`: it is not. */
+  readonly expires: string | undefined;
 }
+
+/** Until when a stored answer is replayed. */
+const expiresHeader = "Idempotency-Expires";
 
 /**
  * The header of the reply, from pairs that `responseHeaders` has cleaned. An upstream's own fields with the names of the
  * replay header and of `Idempotency-Record` never get through: only the gateway says what is a replay, and of which record.
  */
 export function replyHeaders(stored: HeaderPairs, reply: Reply): string[] {
-  const { residentSeconds, bodyBytes, hasTrailers } = reply;
+  const { residentSeconds, bodyBytes, hasTrailers, expires } = reply;
   const length = bodyBytes === undefined || hasTrailers ? undefined : String(bodyBytes);
   const isBodiless = reply.method === "HEAD" || mayNotHaveBody(reply.status);
   const sent: string[] = [];
@@ -62,6 +67,7 @@ export function replyHeaders(stored: HeaderPairs, reply: Reply): string[] {
     if (isNamed(name, recordHeader)) continue;
     if (reply.isReplay && reply.hidesCookies && isNamed(name, "set-cookie")) continue;
     if (residentSeconds !== undefined && isNamed(name, "age")) continue;
+    if (expires !== undefined && isNamed(name, expiresHeader)) continue;
     if (!hasTrailers && isNamed(name, "trailer")) continue;
     if (isNamed(name, "content-length")) {
       // RFC 9110 §8.6: none beside 204; a 304 and the answer to HEAD tell the length of what they do not carry.
@@ -73,6 +79,7 @@ export function replyHeaders(stored: HeaderPairs, reply: Reply): string[] {
   }
   if (length !== undefined && !hasLength && !isBodiless) sent.push("Content-Length", length);
   if (residentSeconds !== undefined) sent.push("Age", String(ageOf(stored) + Math.max(0, Math.floor(residentSeconds))));
+  if (expires !== undefined) sent.push(expiresHeader, expires);
   if (reply.isReplay) sent.push(reply.replayHeader, "true");
   sent.push(recordHeader, reply.recordId);
   return sent;
@@ -100,4 +107,4 @@ const hopByHop: ReadonlySet<string> = new Set([
 
 const mayBeHopByHop = sieveOf(hopByHop);
 /** Fields that `replyHeaders` may tell anew. */
-const mayBeOurs = sieveOf(["age", "trailer", "content-length", "set-cookie", recordHeader]);
+const mayBeOurs = sieveOf(["age", "trailer", "content-length", "set-cookie", "idempotency-expires", recordHeader]);

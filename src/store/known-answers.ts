@@ -47,8 +47,9 @@ export class KnownAnswers {
     known.isHot = true;
     const { final } = known;
     if (final.kind !== "done") return final;
-    const { kind, fingerprint, response, ageMs } = final;
-    return { kind, fingerprint, response, ageMs: ageMs + Math.floor(elapsedMs) };
+    const { kind, fingerprint, response, ageMs, remainingMs } = final;
+    const elapsed = Math.floor(elapsedMs);
+    return { kind, fingerprint, response, ageMs: ageMs + elapsed, remainingMs: remainingMs - elapsed };
   }
 
   keep(key: RecordKey, final: Final, askedAtMs: number): void {

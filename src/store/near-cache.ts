@@ -1,7 +1,16 @@
 import type { Claim, DoubtCause, Landing, Lease, RecordKey } from "../model.js";
 import { freshMs, KnownAnswers } from "./known-answers.js";
 import type { Final } from "./packed-answers.js";
-import type { ClaimRequest, Completion, ListQuery, Origin, RecordStore, Resolution, Seen } from "./record-store.js";
+import type {
+  ClaimRequest,
+  Completion,
+  ListQuery,
+  Origin,
+  RecordStore,
+  Resolution,
+  Seen,
+  Swept,
+} from "./record-store.js";
 
 export interface NearCacheOptions {
   /** What the answers kept may take in memory, about. */
@@ -45,7 +54,7 @@ class NearCache implements RecordStore {
     const [changes, askedAtMs] = [this.#changes, this.known.now()];
     return this.store.claim(request).then((claim) => {
       if (claim.kind === "done" || claim.kind === "notReplayable") {
-        const mayEndSoon = claim.kind === "done" && claim.ageMs + freshMs > request.retentionMs;
+        const mayEndSoon = claim.kind === "done" && claim.remainingMs < freshMs;
         if (changes === this.#changes && !mayEndSoon) this.known.keep(key, claim, askedAtMs);
       } else {
         this.known.drop(key);
@@ -60,8 +69,8 @@ class NearCache implements RecordStore {
     return this.store.complete(lease, completion, origin);
   }
 
-  extend(lease: Lease, leaseMs: number, retentionMs: number): Promise<"kept" | "lost"> {
-    return this.store.extend(lease, leaseMs, retentionMs);
+  extend(lease: Lease, leaseMs: number, openRetentionMs: number): Promise<"kept" | "lost"> {
+    return this.store.extend(lease, leaseMs, openRetentionMs);
   }
 
   withdraw(lease: Lease): Promise<"withdrawn" | "lost"> {
@@ -77,14 +86,13 @@ class NearCache implements RecordStore {
     return this.store.release(lease, landed);
   }
 
-  strand(
-    lease: Lease,
-    cause: DoubtCause,
-    landing: Landing | undefined,
-    retentionMs: number,
-  ): Promise<"stranded" | "lost"> {
+  strand(lease: Lease, cause: DoubtCause, landing: Landing | undefined, origin: Origin): Promise<"stranded" | "lost"> {
     this.known.drop(lease.key);
-    return this.store.strand(lease, cause, landing, retentionMs);
+    return this.store.strand(lease, cause, landing, origin);
+  }
+
+  sweep(limit: number): Promise<readonly Swept[]> {
+    return this.store.sweep(limit);
   }
 
   forget(key: RecordKey, seen?: Seen) {

@@ -7,14 +7,19 @@ export type Final = Extract<Claim, { kind: "done" | "notReplayable" }>;
 /*
  * An entry. Numbers are big-endian.
  *
- *   0  when it was asked for, ms, f64       24  the record's key, 64 hexadecimal digits
- *   8  its age then, ms, f64                88  the fingerprint, likewise
- *  16  octets of the response, u32         152  the response (codec.ts)
- *  20  the status, where there is no response, u32
+ *   0  when it was asked for, ms, f64       32  the record's key, 64 hexadecimal digits
+ *   8  its age then, ms, f64                96  the fingerprint, likewise
+ *  16  what was left of its retention       160  the response (codec.ts)
+ *      then, ms, f64
+ *  24  octets of the response, u32
+ *  28  the status, where there is no response, u32
  */
-const keyAt = 24;
-const fingerprintAt = 88;
-const blobAt = 152;
+const remainingAt = 16;
+const bytesAt = 24;
+const statusAt = 28;
+const keyAt = 32;
+const fingerprintAt = 96;
+const blobAt = 160;
 
 const slabBytes = 256 * 1024;
 
@@ -44,8 +49,9 @@ export class PackedAnswers {
     const { octets, used } = slab;
     octets.writeDoubleBE(askedAtMs, used);
     octets.writeDoubleBE(final.kind === "done" ? final.ageMs : 0, used + 8);
-    octets.writeUInt32BE(blob.length, used + 16);
-    octets.writeUInt32BE(final.kind === "done" ? 0 : final.status, used + 20);
+    octets.writeDoubleBE(final.kind === "done" ? final.remainingMs : 0, used + remainingAt);
+    octets.writeUInt32BE(blob.length, used + bytesAt);
+    octets.writeUInt32BE(final.kind === "done" ? 0 : final.status, used + statusAt);
     octets.write(key + final.fingerprint, used + keyAt, "latin1");
     octets.set(blob, used + blobAt);
     slab.used += bytes;
@@ -58,7 +64,7 @@ export class PackedAnswers {
   }
 
   bytesOf(place: number): number {
-    return blobAt + this.#slabOf(place).octets.readUInt32BE((place % slabBytes) + 16);
+    return blobAt + this.#slabOf(place).octets.readUInt32BE((place % slabBytes) + bytesAt);
   }
 
   isOf(key: RecordKey, place: number): boolean {
@@ -72,11 +78,12 @@ export class PackedAnswers {
     const { octets } = slab;
     const at = place % slabBytes;
     const fingerprint = octets.toString("latin1", at + fingerprintAt, at + blobAt) as Fingerprint;
-    const bytes = octets.readUInt32BE(at + 16);
-    if (bytes === 0) return { kind: "notReplayable", fingerprint, status: octets.readUInt32BE(at + 20) };
+    const bytes = octets.readUInt32BE(at + bytesAt);
+    if (bytes === 0) return { kind: "notReplayable", fingerprint, status: octets.readUInt32BE(at + statusAt) };
     slab.isShared = true;
     const response = decodeResponse(octets.subarray(at + blobAt, at + blobAt + bytes));
-    return { kind: "done", fingerprint, ageMs: octets.readDoubleBE(at + 8), response };
+    const [ageMs, remainingMs] = [octets.readDoubleBE(at + 8), octets.readDoubleBE(at + remainingAt)];
+    return { kind: "done", fingerprint, ageMs, remainingMs, response };
   }
 
   remove(place: number): void {

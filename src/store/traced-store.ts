@@ -1,4 +1,4 @@
-import type { Claim, Lease } from "../model.js";
+import type { Claim, Lease, RecordKey } from "../model.js";
 import type { Trace } from "../trace.js";
 import type { RecordStore } from "./record-store.js";
 
@@ -48,14 +48,16 @@ export function tracedStore(store: RecordStore): RecordStore {
     );
   };
   return {
+    ...(store.recall && { recall: (key: RecordKey) => store.recall?.(key) }),
     withdrawAfterMs: store.withdrawAfterMs,
     claim,
-    extend: (lease, leaseMs, retentionMs) => store.extend(lease, leaseMs, retentionMs),
+    extend: (lease, leaseMs, openRetentionMs) => store.extend(lease, leaseMs, openRetentionMs),
     complete: (lease, completion, origin) => ending(lease, "complete", () => store.complete(lease, completion, origin)),
     withdraw: (lease) => store.withdraw(lease),
     release: (lease, landing) => ending(lease, "release", () => store.release(lease, landing)),
-    strand: (lease, cause, landing, retentionMs) =>
-      ending(lease, "strand", () => store.strand(lease, cause, landing, retentionMs)),
+    strand: (lease, cause, landing, origin) =>
+      ending(lease, "strand", () => store.strand(lease, cause, landing, origin)),
+    sweep: (limit) => store.sweep(limit),
     peek: (key, withResponse) => store.peek(key, withResponse),
     list: (query) => store.list(query),
     census: () => store.census(),

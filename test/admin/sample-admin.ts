@@ -75,13 +75,14 @@ export async function seed(
   const origin = {
     fingerprint: "f1".repeat(32) as Fingerprint,
     retentionMs: 86_400_000,
+    openRetentionMs: 30 * 86_400_000,
     route,
     namespace: route,
     keyHash: keyHash([key]),
   };
   await store.claim({ ...origin, lease, leaseMs: 15_000, mayTake: false });
   if (state === "completed") await store.complete(lease, { kind: "response", response }, origin);
-  if (state === "in_doubt") await store.strand(lease, "timeout", undefined, origin.retentionMs);
+  if (state === "in_doubt") await store.strand(lease, "timeout", undefined, origin);
   if (state === "not_replayable") {
     await store.complete(lease, { kind: "notReplayable", status: 200, headers: [] }, origin);
   }

@@ -333,7 +333,7 @@ t.test("a lost claim that took a record over from doubt leaves it in doubt", asy
   const attempt = attemptFor("1", "f", { inDoubt: "retry" });
   const owner = { key: attempt.key, token: "a".repeat(32) };
   await store.claim({ ...claimOf(attempt), lease: owner });
-  await store.strand(owner, "timeout", undefined, 1000_000);
+  await store.strand(owner, "timeout", undefined, claimOf(attempt));
   const claim = store.claim.bind(store);
   store.claim = async (request) => {
     await claim(request);
@@ -571,6 +571,7 @@ function claimOf(attempt: ReturnType<typeof attemptFor>) {
     keyHash: attempt.keyHash,
     leaseMs: attempt.policy.leaseMs,
     retentionMs: attempt.policy.retentionMs,
+    openRetentionMs: attempt.policy.inDoubtRetentionMs,
     mayTake: false,
     route: "pay",
     namespace: "pay",

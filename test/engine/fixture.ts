@@ -34,6 +34,7 @@ export const policy: Policy = {
   maxWaiters: 1000,
   leaseMs: 15_000,
   retentionMs: 86_400_000,
+  inDoubtRetentionMs: 30 * 86_400_000,
   outcomes: { when: [], release: new Set([429, 503]), unknown: new Set([502, 504]) },
   inDoubt: "hold",
   probe: null,

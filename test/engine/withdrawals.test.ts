@@ -2,7 +2,9 @@ import t from "tap";
 import { Withdrawals } from "../../src/engine/withdrawals.js";
 import { EventHub } from "../../src/events.js";
 import type { Lease, RecordKey } from "../../src/model.js";
+import { StoreUnavailableError } from "../../src/store/record-store.js";
 import { MemoryStore } from "../store/memory-store.js";
+import { policy } from "./fixture.js";
 
 const leaseOf = (name: string): Lease => ({ key: name.padStart(64, "0") as RecordKey, token: name.padStart(32, "0") });
 
@@ -13,11 +15,11 @@ t.test("a withdrawal that is asked for just as the last one before it ends is ca
     Object.defineProperty(store, "withdrawAfterMs", { value: 0 });
     store.withdraw = async ({ key }) => {
       withdrawn.push(key);
-      if (key === leaseOf("a").key) void afterMicrotasks(turns).then(() => withdrawals.add(leaseOf("b")));
+      if (key === leaseOf("a").key) void afterMicrotasks(turns).then(() => withdrawals.add(leaseOf("b"), policy));
       return "withdrawn";
     };
     const withdrawals = new Withdrawals(store, new EventHub());
-    withdrawals.add(leaseOf("a"));
+    withdrawals.add(leaseOf("a"), policy);
     await afterMicrotasks(turns + 2);
     await withdrawals.idle();
     t.same(new Set(withdrawn), new Set([leaseOf("a").key, leaseOf("b").key]), `${turns} microtasks later`);
@@ -30,18 +32,18 @@ t.test("claims on a server that is away are not in the way of the others", async
   Object.defineProperty(store, "withdrawAfterMs", { value: 0 });
   let isAway = true;
   store.withdraw = async ({ key }) => {
-    if (isAway && key.endsWith("away")) throw new Error("away");
+    if (isAway && key.endsWith("away")) throw new StoreUnavailableError("withdraw", false);
     withdrawn.add(key);
     return "withdrawn";
   };
   const withdrawals = new Withdrawals(store, new EventHub());
   const away = Array.from({ length: 1000 }, (_, at) => leaseOf(`${at}away`));
   const there = Array.from({ length: 10 }, (_, at) => leaseOf(`${at}there`));
-  for (const lease of [...away, ...there]) withdrawals.add(lease);
+  for (const lease of [...away, ...there]) withdrawals.add(lease, policy);
   // And they do not hold up what comes later.
   await new Promise((resolve) => setTimeout(resolve, 200));
   const late = leaseOf("9late");
-  withdrawals.add(late);
+  withdrawals.add(late, policy);
   for (let turn = 0; turn < 80 && !withdrawn.has(late.key); turn++) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -57,3 +59,20 @@ t.test("claims on a server that is away are not in the way of the others", async
 async function afterMicrotasks(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await undefined;
 }
+
+t.test("a withdrawal that the store refuses for good, or whose record is forgotten, ends", async (t) => {
+  for (const [what, error, kept] of [
+    ["refused", new Error("no record lies there"), policy],
+    ["forgotten", new StoreUnavailableError("withdraw", false), { leaseMs: 100, inDoubtRetentionMs: 100 }],
+  ] as const) {
+    const store = new MemoryStore();
+    const hub = new EventHub();
+    const faults: string[] = [];
+    hub.on("fault", ({ what }) => faults.push(what));
+    store.withdraw = () => Promise.reject(error);
+    const withdrawals = new Withdrawals(store, hub);
+    withdrawals.add(leaseOf("a"), kept);
+    await withdrawals.idle();
+    t.match(faults, [/cannot be withdrawn/], what);
+  }
+});

@@ -168,13 +168,18 @@ async function sent(world: World, scenario: Scenario, at: number, gateway: Gatew
   ];
 }
 
-async function renew(world: World, scenario: Scenario, { token }: Gateway): Promise<World> {
+async function renew(world: World, scenario: Scenario, gateway: Gateway): Promise<World> {
+  const { token } = gateway;
   const { lock, tick } = world;
   if (!scenario.hasLocks) return (await extend(world, token))[0];
   // Its lock is gone: in doubt, so that nobody takes the record for free.
   if (lock?.token !== token || lock.endsTick <= tick) {
     if (world.record?.state !== "in_flight") return world;
-    return (await ask(world, (store) => store.strand(leaseOf(token), "lock_lost", undefined, 1e9)))[0];
+    return (
+      await ask(world, (store) =>
+        store.strand(leaseOf(token), "lock_lost", undefined, originOf(gateway.requests[0] as Variant)),
+      )
+    )[0];
   }
   return (await extend({ ...world, lock: { token, endsTick: tick + leaseTicks } }, token))[0];
 }
@@ -215,7 +220,7 @@ async function writeEnd(world: World, scenario: Scenario, at: number, gateway: G
   }
   const [asked, answer] = await ask<string>(world, (store) =>
     settlement.kind === "strand"
-      ? store.strand(leaseOf(token("strand")), settlement.cause, landingOf(result), 1e9)
+      ? store.strand(leaseOf(token("strand")), settlement.cause, landingOf(result), originOf(requests[0] as Variant))
       : store.complete(leaseOf(token("complete")), completionOf(result), originOf(requests[0] as Variant)),
   );
   const ended = withGateway(asked, at, { at: "answering", isStored: answer !== "lost" });

@@ -175,7 +175,13 @@ export function fingerprintOf(variant: Variant): Fingerprint {
   return variant.repeat(64) as Fingerprint;
 }
 
-const about = { retentionMs: 1e9, route: "pay", namespace: "pay", keyHash: key as string as KeyHash };
+const about = {
+  retentionMs: 1e9,
+  openRetentionMs: 1e9,
+  route: "pay",
+  namespace: "pay",
+  keyHash: key as string as KeyHash,
+};
 
 export function originOf(variant: Variant): Origin {
   return { ...about, fingerprint: fingerprintOf(variant) };

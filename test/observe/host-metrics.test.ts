@@ -43,7 +43,7 @@ t.test("doubts are told for every protected route, and for routes that are no mo
   const { state, scrape } = opened();
   t.same(await scrape("in_doubt"), ["in_doubt_records pay 0", "in_doubt_oldest_age_seconds pay 0"]);
   state.nowMs += 30_000;
-  state.doubts = [{ route: "removed", records: 3, oldestAgeMs: 60_000 }];
+  state.doubts = [{ route: "removed", records: 3, oldestAgeMs: 60_000, soonestExpiryMs: 90_000 }];
   await scrape("");
   state.nowMs += 10_000;
   t.same(await scrape("in_doubt"), [

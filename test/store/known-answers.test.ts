@@ -20,6 +20,7 @@ function answerOf(serial: number, bytes: number): Final {
     kind: "done",
     fingerprint,
     ageMs: serial,
+    remainingMs: 60_000,
     response: { status: 201, reason: "", headers, body, trailers: [] },
   };
 }

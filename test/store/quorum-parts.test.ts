@@ -305,7 +305,7 @@ t.test("the lock goes when the record says how the flight ended, or before, wher
   const { store, did } = wrapped();
   const ends: [(lease: ReturnType<typeof leaseOn>) => Promise<string>, string[]][] = [
     [(lease) => store.complete(lease, answer("x"), origin), ["complete", "give back"]],
-    [(lease) => store.strand(lease, "reset", undefined, retentionMs), ["strand", "give back"]],
+    [(lease) => store.strand(lease, "reset", undefined, origin), ["strand", "give back"]],
     [(lease) => store.release(lease), ["give back", "release"]],
     [(lease) => store.withdraw(lease), ["give back", "withdraw"]],
   ];

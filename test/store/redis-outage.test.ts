@@ -72,7 +72,7 @@ async function frozen(server: RedisServer): Promise<void> {
       () => store.complete(lease, answer("x"), origin),
       () => store.withdraw(lease),
       () => store.release(lease),
-      () => store.strand(lease, "reset", undefined, retentionMs),
+      () => store.strand(lease, "reset", undefined, origin),
       () => store.peek(lease.key, true),
       () => store.list({ limit: 1 }),
       () => store.forget(lease.key),
@@ -147,7 +147,7 @@ async function answersLost(server: RedisServer): Promise<void> {
       const key = newKey();
       const [first, lost] = [leaseOn(key), leaseOn(key)];
       await store.claim(asking(first));
-      await store.strand(first, "timeout", undefined, retentionMs);
+      await store.strand(first, "timeout", undefined, origin);
       const fresh = leaseOn(newKey());
       proxy.hold();
       const unanswered = [store.claim(asking(lost, { mayTake: true })), store.claim(asking(fresh))];
@@ -177,7 +177,7 @@ async function outOfMemory(server: RedisServer): Promise<void> {
       ...ReturnType<typeof leaseOn>[],
     ];
     for (const lease of [done, kept, stranded, freed, withdrawn, doubted]) await store.claim(asking(lease!));
-    await store.strand(doubted!, "reset", undefined, retentionMs);
+    await store.strand(doubted!, "reset", undefined, origin);
     await server.admin.config("SET", "maxmemory", "1");
 
     const error = await failure(store.claim(asking(leaseOn(newKey()))));
@@ -186,7 +186,7 @@ async function outOfMemory(server: RedisServer): Promise<void> {
     t.equal(await store.complete(done, answer("x".repeat(10_000)), origin), "stored");
     t.equal((await store.claim(asking(leaseOn(done.key)))).kind, "done", "replays go on");
     t.equal(await store.extend(kept!, leaseMs, retentionMs), "kept");
-    t.equal(await store.strand(stranded!, "reset", refusal, retentionMs), "stranded");
+    t.equal(await store.strand(stranded!, "reset", refusal, origin), "stranded");
     t.equal(await store.release(freed!, { landing: refusal, landingMs: hour }), "released");
     t.equal(await store.withdraw(withdrawn!), "withdrawn");
     t.equal(await store.resolve(doubted!.key, { kind: "notDone" }), "resolved");
@@ -267,7 +267,7 @@ async function refusals(t: Test, binary: string, server: RedisServer): Promise<v
     await store.claim(asking(lease));
     const woken = new Promise<void>((resolve) => t.teardown(store.watch(lease.key, resolve)));
     await store.extend(lease, leaseMs, retentionMs);
-    await store.strand(lease, "reset", refusal, retentionMs);
+    await store.strand(lease, "reset", refusal, origin);
     await store.claim(asking({ ...taker, key: lease.key }, { mayTake: true }));
     await store.withdraw({ ...taker, key: lease.key });
     await store.resolve(lease.key, { kind: "notDone" });

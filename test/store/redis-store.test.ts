@@ -2,6 +2,7 @@ import type { Redis } from "ioredis";
 import t from "tap";
 import { type RecordView, StoreUnavailableError } from "../../src/store/record-store.js";
 import { openRedisStore } from "../../src/store/redis/open-redis-store.js";
+import { doubtScore } from "../../src/store/redis/keys.js";
 import type { RedisStore } from "../../src/store/redis/redis-store.js";
 import { ageRecords, type RedisServer, redisBinary, redisConfig, startRedis } from "../redis-server.js";
 import { storeContract } from "./contract.js";
@@ -14,6 +15,7 @@ import {
   leaseOn,
   minute,
   newKey,
+  openRetentionMs,
   origin,
   refusal,
   retentionMs,
@@ -65,9 +67,9 @@ async function openIndex(admin: Redis, prefix: string) {
       continue;
     }
     const [state, created] = await admin.hmget(name, "state", "created");
-    if (state === "in_flight" || state === "in_doubt") {
-      wanted.set(`${created}:${name.slice(-64)}`, await admin.pexpiretime(name));
-    }
+    const member = `${created}:${name.slice(-64)}`;
+    if (state === "in_flight") wanted.set(member, Number(await admin.hget(name, "ends")));
+    if (state === "in_doubt") wanted.set(member, doubtScore + (await admin.pexpiretime(name)));
   }
   return { wanted, found };
 }
@@ -86,7 +88,7 @@ async function indexes(server: RedisServer): Promise<void> {
     await store.release(freed!, { landing: refusal, landingMs: hour });
     await store.withdraw(withdrawn!);
     for (const lease of [stranded!, forgotten!, resolved!, decided!, retaken!, undone!]) {
-      await store.strand(lease, "reset", undefined, 3 * retentionMs);
+      await store.strand(lease, "reset", undefined, { ...origin, openRetentionMs: 3 * retentionMs });
     }
     await store.extend(extended!, 5 * leaseMs, 4 * retentionMs);
     await store.forget(forgotten!.key);
@@ -101,29 +103,35 @@ async function indexes(server: RedisServer): Promise<void> {
     t.equal(wanted.size, 6);
     t.same([...found.keys()].sort(), [...wanted.keys()].sort());
     for (const [member, expires] of wanted) {
-      t.ok(Math.abs(found.get(member)! - expires) < 1_000, "scored by when it expires");
+      t.ok(Math.abs(found.get(member)! - expires) < 1_000, "scored by the end of its lease, or by when it is forgotten");
     }
     for (const name of await server.admin.keys(`${prefix}*`)) {
       if (!name.endsWith(":open")) continue;
       const members = await server.admin.zrange(name, "0", "-1", "WITHSCORES");
-      t.ok((await server.admin.pexpiretime(name)) >= Number(members.at(-1)), "outlives its longest member");
+      const last = Number(members.at(-1));
+      const endsAtMs = last > doubtScore ? last - doubtScore : last + openRetentionMs;
+      t.ok((await server.admin.pexpiretime(name)) >= endsAtMs - 1_000, "outlives its longest member");
     }
 
     await passTime(leaseMs + 2 * retentionMs);
     const listed = await store.list({ limit: 100, state: "in_doubt" });
-    t.same(new Set(listed.records.map((view) => view.key)), new Set([stranded!.key, extended!.key]));
+    const doubts = [stranded!, extended!, retaken!, undone!, ...leases.slice(10)];
+    t.same(new Set(listed.records.map((view) => view.key)), new Set(doubts.map(({ key }) => key)));
   });
 
-  await t.test("a claim clears its index of what has expired", async (t) => {
+  await t.test("a sweep clears the index of what is forgotten", async (t) => {
     const { store, prefix, close, passTime } = await openOn(server, (text) => t.fail(text));
     t.teardown(close);
     const old = leaseOn(newKey());
     const next = leaseOn(`${old.key.slice(0, 2)}${newKey().slice(2)}` as typeof old.key);
     await store.claim(asking(old));
-    await passTime(leaseMs + retentionMs + minute / 2);
-    const index = `${prefix}{${old.key.slice(0, 2)}}:open`;
-    t.equal(await server.admin.zcard(index), 1, "the record is gone, its entry is not");
+    await store.strand(old, "reset", undefined, origin);
+    await passTime(openRetentionMs - minute / 2);
     await store.claim(asking(next));
+    await passTime(minute);
+    const index = `${prefix}{${old.key.slice(0, 2)}}:open`;
+    t.equal(await server.admin.zcard(index), 2, "the record is gone, its entry is not");
+    await store.sweep(10);
     const ids = (await server.admin.zrange(index, "0", "-1")).map((member) => member.slice(-64));
     t.same(ids, [next.key]);
   });
@@ -185,7 +193,7 @@ async function traffic(server: RedisServer): Promise<void> {
     const stop = store.watch(lease.key, () => wakes.add());
     const second = store.watch(lease.key, () => {});
     await wakes.reach(1); // The subscription is confirmed.
-    await remote.strand(lease, "reset", undefined, retentionMs);
+    await remote.strand(lease, "reset", undefined, origin);
     await wakes.reach(2);
     await server.admin.call("CLIENT", "KILL", "TYPE", "pubsub");
     await remote.release(lease, { landing: refusal, landingMs: hour });

@@ -5,7 +5,7 @@ import type { RedisStore } from "../../src/store/redis/redis-store.js";
 import { ageRecords, type RedisServer, redisBinary, redisConfig } from "../redis-server.js";
 import { startReplicated } from "../redis-topology.js";
 import { storeContract } from "./contract.js";
-import { answer, asking, leaseOn, newKey, origin, retentionMs } from "./contract-material.js";
+import { answer, asking, leaseOn, newKey, origin } from "./contract-material.js";
 
 let opened = 0;
 
@@ -39,7 +39,7 @@ async function missing(primary: RedisServer, replica: RedisServer): Promise<void
     const [done, doubted] = [leaseOn(newKey()), leaseOn(newKey())];
     for (const lease of [done, doubted]) t.equal((await store.claim(asking(lease))).kind, "won");
     await store.complete(done, answer("x"), origin);
-    await store.strand(doubted, "timeout", undefined, retentionMs);
+    await store.strand(doubted, "timeout", undefined, origin);
 
     replica.freeze();
     t.teardown(() => replica.thaw());

@@ -27,7 +27,7 @@ t.test("a claim and the end of its execution are told to the trace of the reques
   await store.extend(paid, leaseMs, retentionMs);
   await store.complete(paid, answer("x"), origin);
   await store.release(released);
-  await store.strand(stranded, "reset", landed("x"), retentionMs);
+  await store.strand(stranded, "reset", landed("x"), origin);
   await store.claim(asking(leaseOn(paid.key), { trace }));
   t.same(told, [
     "claim won",

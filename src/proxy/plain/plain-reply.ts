@@ -24,8 +24,8 @@ export function plainReply(
 ): PlainReply | undefined {
   if (answer.kind === "problem") return problemReply(answer.problem, answer.result, context);
   if (answer.kind === "stream" || answer.response.trailers.length > 0) return undefined;
-  const { response, repeated, ageMs, result } = answer;
-  const shape = shapeOf(response, context, repeated, ageMs === null ? undefined : ageMs / 1000);
+  const { response, result } = answer;
+  const shape = shapeOf(response, context, answer);
   const head = headText(response.status, response.reason, answerHeaders(response.headers, shape, context));
   if (head === undefined) {
     onFault(new Error("a stored response holds a character that no field can have"));

@@ -94,11 +94,11 @@ export class QuorumStore implements RecordStore {
    * lock; so who comes after takes the lock and then reads the record, or it may have read what was written over since.
    */
   async #isConfirmed(request: ClaimRequest, lock: GrantedLock): Promise<boolean> {
-    const { lease, leaseMs, retentionMs } = request;
+    const { lease, leaseMs, openRetentionMs } = request;
     const guard = new Guard(request, lock, this.locks, (lost) => this.#mayForget(lost));
     this.#guards.set(placeOf(lease), guard);
     try {
-      if ((await this.store.extend(lease, leaseMs, retentionMs)) === "kept") return true;
+      if ((await this.store.extend(lease, leaseMs, openRetentionMs)) === "kept") return true;
     } catch (cause) {
       this.#end(guard);
       throw new StoreUnavailableError("claim", true, { cause });
@@ -117,12 +117,12 @@ export class QuorumStore implements RecordStore {
     }
   }
 
-  async extend(lease: Lease, leaseMs: number, retentionMs: number): Promise<"kept" | "lost"> {
+  async extend(lease: Lease, leaseMs: number, openRetentionMs: number): Promise<"kept" | "lost"> {
     const guard = this.#guards.get(placeOf(lease));
-    if (guard === undefined) return this.store.extend(lease, leaseMs, retentionMs);
+    if (guard === undefined) return this.store.extend(lease, leaseMs, openRetentionMs);
     if (guard.isHeld) {
       const renewing = guard.renew(leaseMs);
-      const answer = await this.store.extend(lease, leaseMs, retentionMs);
+      const answer = await this.store.extend(lease, leaseMs, openRetentionMs);
       if (answer === "lost") {
         guard.goOnAlone();
         return answer;
@@ -172,14 +172,19 @@ export class QuorumStore implements RecordStore {
     lease: Lease,
     cause: DoubtCause,
     landing: Landing | undefined,
-    retentionMs: number,
+    origin: Origin,
   ): Promise<"stranded" | "lost"> {
     const guard = this.#guards.get(placeOf(lease));
     guard?.heard();
-    const answer = await this.store.strand(lease, cause, landing, retentionMs);
+    const answer = await this.store.strand(lease, cause, landing, origin);
     if (answer === "lost" && guard !== undefined) await this.#outlast(guard);
     else this.#end(guard);
     return answer;
+  }
+
+  /** A record whose lease is over while its owner holds the lock and lives is a doubt like any other: it may complete it. */
+  sweep(limit: number) {
+    return this.store.sweep(limit);
   }
 
   peek(key: RecordKey, withResponse: boolean) {
@@ -254,9 +259,12 @@ export class QuorumStore implements RecordStore {
    * the flight ended. A record whose lease is over is in doubt by itself, and one that has ended needs nothing.
    */
   async #writeDown(guard: Guard): Promise<void> {
-    const { lease, route, retentionMs } = guard.request;
+    const { lease, route } = guard.request;
     if ((await this.store.peek(lease.key, false))?.state !== "in_flight") return;
-    const answer = await this.store.strand(lease, "lock_lost", undefined, retentionMs);
+    const answer = await this.store.strand(lease, "lock_lost", undefined, {
+      ...guard.request,
+      retentionMs: guard.request.openRetentionMs,
+    });
     // The guard and an extension may both have found out.
     if (answer === "lost" || guard.isTold) return;
     guard.isTold = true;

@@ -17,8 +17,14 @@ export async function countDoubts(
   for (let from = 0; from < tags.length; from += tagsAtOnce) {
     const asked = tags.slice(from, from + tagsAtOnce).map((tag) => client.census(names.open(tag), mostPerTag));
     for (const reply of await Promise.all(asked)) {
-      for (let at = 0; at < reply.length; at += 3) {
-        counts.push({ route: String(reply[at]), records: Number(reply[at + 1]), oldestAgeMs: Number(reply[at + 2]) });
+      for (let at = 0; at < reply.length; at += 4) {
+        const [route, records, oldestAgeMs, soonestExpiryMs] = reply.slice(at);
+        counts.push({
+          route: String(route),
+          records: Number(records),
+          oldestAgeMs: Number(oldestAgeMs),
+          soonestExpiryMs: Number(soonestExpiryMs),
+        });
       }
     }
   }
@@ -28,12 +34,13 @@ export async function countDoubts(
 /** One count for each route. */
 export function mergeCounts(counts: readonly DoubtCount[]): readonly DoubtCount[] {
   const merged = new Map<string, DoubtCount>();
-  for (const { route, records, oldestAgeMs } of counts) {
-    const known = merged.get(route) ?? { records: 0, oldestAgeMs: 0 };
+  for (const { route, records, oldestAgeMs, soonestExpiryMs } of counts) {
+    const known = merged.get(route) ?? { records: 0, oldestAgeMs: 0, soonestExpiryMs };
     merged.set(route, {
       route,
       records: known.records + records,
       oldestAgeMs: Math.max(known.oldestAgeMs, oldestAgeMs),
+      soonestExpiryMs: Math.min(known.soonestExpiryMs, soonestExpiryMs),
     });
   }
   return [...merged.values()];

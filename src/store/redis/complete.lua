@@ -3,11 +3,12 @@
 -- KEYS[1] record, also the channel  KEYS[2] open records of its tag
 -- ARGV[1] token  ARGV[2] 'completed' or 'not_replayable'  ARGV[3] status  ARGV[4] response  ARGV[5] retention, ms
 -- ARGV[6] fingerprint  ARGV[7] route  ARGV[8] namespace  ARGV[9] key hash, all four for a record that is gone
--- Returns 'stored' or 'lost'
+-- Returns 'stored' or 'lost'. Fails with FORMAT and the version where the record is of an unknown one.
 local key = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local state, owner, created = unpack(redis.call('HMGET', key, 'state', 'token', 'created'))
+local version, state, owner, created = unpack(redis.call('HMGET', key, 'v', 'state', 'token', 'created'))
+if version and version ~= '1' then return redis.error_reply('FORMAT ' .. version) end
 if not state then
   redis.call('HSET', key, 'v', 1, 'fp', ARGV[6], 'token', ARGV[1], 'attempts', 1, 'created', now, 'route', ARGV[7],
     'namespace', ARGV[8], 'keyHash', ARGV[9])

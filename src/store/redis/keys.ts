@@ -3,6 +3,9 @@ import type { RecordKey } from "../../model.js";
 /** The two hexadecimal digits that all keys of one Redis slot share: 256 tags spread over a cluster's nodes. */
 export const tags: readonly string[] = Array.from({ length: 256 }, (_, index) => index.toString(16).padStart(2, "0"));
 
+/** Lifts the scores of doubts above those of leases: no clock shows so many ms. The scripts have it as 1e15. */
+export const doubtScore = 1e15;
+
 /**
  * Names of keys. The record and the index of its open neighbours share a hash tag, so one script may write both, also
  * in a cluster. Nothing but the configured prefix and the record's id, a hash, is in a name.
@@ -18,7 +21,10 @@ export class KeyNames {
     return `${this.prefix}{${key.slice(0, 2)}}:${key}`;
   }
 
-  /** What is in flight or in doubt: members `created:id`, scored by when the record expires, ms. */
+  /**
+   * What is open: members `created:id`. What is in flight is scored by when its lease ends, ms, and what is in doubt by
+   * when it is forgotten, ms, plus `doubtScore`: so what has run out, and what is forgotten first, stand together.
+   */
   open(tag: string): string {
     return `${this.prefix}{${tag}}:open`;
   }

@@ -1,7 +1,7 @@
 import type { RecordKey, RecordState } from "../../model.js";
 import type { ListPage, ListQuery, RecordView } from "../record-store.js";
 import type { RecordRedis } from "./connect.js";
-import type { KeyNames } from "./keys.js";
+import { doubtScore, type KeyNames } from "./keys.js";
 import { viewOf } from "./view.js";
 
 /** Keys in one stretch of a walk: few enough that nobody else waits noticeably long for the server. */
@@ -62,7 +62,14 @@ async function openPlaces(
   const prefix = query.idPrefix ?? "";
   const wanted = tags.filter((tag) => tag.startsWith(prefix.slice(0, 2)) || prefix.startsWith(tag));
   const pipeline = client.pipeline();
-  for (const tag of wanted) pipeline.zrange(names.open(tag), `(${nowMs}`, "+inf", "BYSCORE");
+  for (const tag of wanted) {
+    const open = names.open(tag);
+    if (query.state === "in_flight") pipeline.zrange(open, `(${nowMs}`, `(${doubtScore}`, "BYSCORE");
+    else {
+      pipeline.zrange(open, "-inf", String(nowMs + 1000), "BYSCORE");
+      pipeline.zrange(open, `(${doubtScore + nowMs}`, "+inf", "BYSCORE");
+    }
+  }
   const places: Place[] = [];
   for (const members of await results(pipeline)) {
     for (const place of (members as string[]).map(placeOfMember)) {
@@ -124,6 +131,7 @@ function descending(a: Place, b: Place): number {
   return a < b ? 1 : -1;
 }
 
+/** Whole seconds: up to one second ago. */
 async function serverNowMs(client: RecordRedis): Promise<number> {
   const [seconds] = await client.time();
   return Number(seconds) * 1000;

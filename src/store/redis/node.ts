@@ -64,10 +64,13 @@ export class RedisNode {
   }
 
   #failure(operation: string, error: unknown): unknown {
-    if (!(error instanceof Error) || error instanceof UnknownFormatError) return error;
+    if (!(error instanceof Error)) return error;
     const { name, message } = error;
     if (message === "Command timed out") this.#breaker.missed();
     if (name === "ReplyError") this.#breaker.answered();
+    const format = /^(?:ERR )?FORMAT (.*)$/.exec(message)?.[1];
+    if (format !== undefined) return new UnknownFormatError(format);
+    if (message.includes("WRONGTYPE")) return new Error("what lies under the name of the record is no record");
     // Only the message goes on: the error itself carries the command's arguments, and those end in no log.
     return new StoreUnavailableError(operation, name !== "ReplyError" || !isRefusal.test(message), {
       cause: new Error(message),

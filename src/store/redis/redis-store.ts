@@ -12,13 +12,15 @@ import {
   type Resolution,
   type Seen,
   StoreUnavailableError,
+  type Swept,
 } from "../record-store.js";
 import { countDoubts, mergeCounts } from "./census.js";
 import type { KeyNames } from "./keys.js";
 import { listRecords, mergePages } from "./list.js";
 import type { RedisNode } from "./node.js";
 import type { Primaries } from "./primaries.js";
-import { seenText, UnknownFormatError, viewOf } from "./view.js";
+import { sweepTags } from "./sweep.js";
+import { seenText, viewOf } from "./view.js";
 import type { Wakes } from "./wake.js";
 
 /** What a store is made of; `openRedisStore` makes it. */
@@ -54,7 +56,7 @@ export class RedisStore implements RecordStore {
         lease.token,
         request.fingerprint,
         request.leaseMs,
-        request.retentionMs,
+        request.openRetentionMs,
         request.mayTake ? "1" : "0",
         request.after ?? "",
         request.route,
@@ -71,7 +73,7 @@ export class RedisStore implements RecordStore {
         // Refused, because this process did not know what the server's clock shows. The refusal has told it.
         return this.#tryClaim(request, false);
       }
-      const claim = claimOf(reply, request);
+      const claim = claimOf(reply);
       if (claim.kind !== "won" || node.confirmations === undefined) return claim;
       return this.#confirm(lease, node).then(() => claim);
     });
@@ -88,9 +90,9 @@ export class RedisStore implements RecordStore {
     throw new StoreUnavailableError("claim", !isUndone, { cause: new Error("too few replicas confirmed the claim") });
   }
 
-  async extend(lease: Lease, leaseMs: number, retentionMs: number): Promise<"kept" | "lost"> {
+  async extend(lease: Lease, leaseMs: number, openRetentionMs: number): Promise<"kept" | "lost"> {
     const answer = await this.#ask("extend", lease.key, ({ client }) =>
-      client.extend(...this.#keys(lease.key), lease.token, leaseMs, retentionMs),
+      client.extend(...this.#keys(lease.key), lease.token, leaseMs, openRetentionMs),
     );
     return answer as "kept" | "lost";
   }
@@ -140,11 +142,23 @@ export class RedisStore implements RecordStore {
     lease: Lease,
     cause: DoubtCause,
     landing: Landing | undefined,
-    retentionMs: number,
+    origin: Origin,
   ): Promise<"stranded" | "lost"> {
+    const [record, open] = this.#keys(lease.key);
     const blob = landing === undefined ? "" : encodeLanding(landing);
     const answer = await this.#ask("strand", lease.key, ({ client }) =>
-      client.strand(...this.#keys(lease.key), lease.token, cause, blob, retentionMs),
+      client.strand(
+        record,
+        open,
+        lease.token,
+        cause,
+        blob,
+        origin.openRetentionMs,
+        origin.fingerprint,
+        origin.route,
+        origin.namespace,
+        origin.keyHash,
+      ),
     );
     return answer as "stranded" | "lost";
   }
@@ -171,6 +185,16 @@ export class RedisStore implements RecordStore {
       .shares()
       .map(({ node, tags }) => node.ask("census", ({ client }) => countDoubts(client, names, tags)));
     return mergeCounts((await Promise.all(counts)).flat());
+  }
+
+  async sweep(limit: number): Promise<readonly Swept[]> {
+    const { names, primaries } = this.parts;
+    const swept: Swept[] = [];
+    for (const { node, tags } of primaries.shares()) {
+      const left = limit - swept.length;
+      if (left > 0) swept.push(...(await node.ask("sweep", ({ client }) => sweepTags(client, names, tags, left))));
+    }
+    return swept;
   }
 
   async forget(key: RecordKey, seen?: Seen) {
@@ -214,7 +238,7 @@ export class RedisStore implements RecordStore {
 
 const nothing = Buffer.alloc(0);
 
-function claimOf(reply: unknown[], request: ClaimRequest): Claim {
+function claimOf(reply: unknown[]): Claim {
   const kind = text(reply[0]);
   if (kind === "won") {
     const taken = reply.length < 4 ? null : (text(reply[3]) as DoubtCause);
@@ -226,7 +250,8 @@ function claimOf(reply: unknown[], request: ClaimRequest): Claim {
       return { kind, fingerprint, flight: text(reply[3]), remainingMs: Number(reply[4]) };
     case "done": {
       const blob = reply[4] as Buffer;
-      return { kind, fingerprint, ageMs: Number(reply[3]), response: decodeResponse(blob), blob };
+      const remainingMs = Math.max(0, Number(reply[5]));
+      return { kind, fingerprint, ageMs: Number(reply[3]), remainingMs, response: decodeResponse(blob), blob };
     }
     case "inDoubt":
       return { kind, fingerprint, cause: text(reply[3]) as DoubtCause, expired: reply[4] === 1 };
@@ -235,7 +260,7 @@ function claimOf(reply: unknown[], request: ClaimRequest): Claim {
     case "landed":
       return { kind, fingerprint, landing: decodeLanding(reply[3] as Buffer) };
     default:
-      throw new UnknownFormatError(request.lease.key, fingerprint);
+      throw new Error(`claim.lua answered ${kind}`);
   }
 }
 

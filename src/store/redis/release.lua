@@ -2,9 +2,10 @@
 -- Makes a key free for the next claim, and keeps for a while how its flight landed.
 -- KEYS[1] record, also the channel  KEYS[2] open records of its tag
 -- ARGV[1] token  ARGV[2] landing, or ''  ARGV[3] how long the landing is kept, ms
--- Returns 'released' or 'lost'
+-- Returns 'released' or 'lost'. Fails with FORMAT and the version of a record of an unknown one.
 local key = KEYS[1]
-local state, owner, created = unpack(redis.call('HMGET', key, 'state', 'token', 'created'))
+local version, state, owner, created = unpack(redis.call('HMGET', key, 'v', 'state', 'token', 'created'))
+if version and version ~= '1' then return redis.error_reply('FORMAT ' .. version) end
 if not state then return 'released' end
 if owner ~= ARGV[1] or state == 'completed' or state == 'not_replayable' then return 'lost' end
 if state == 'free' then return 'released' end

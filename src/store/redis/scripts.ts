@@ -13,6 +13,7 @@ const keyCounts = {
   peek: 1,
   survey: 0,
   census: 1,
+  sweep: 1,
 } as const;
 
 type Argument = string | number | Buffer;
@@ -29,6 +30,7 @@ export interface RecordScripts {
   resolve(record: string, open: string, ...args: Argument[]): Promise<string>;
   peekBuffer(record: string, withResponse: "0" | "1"): Promise<unknown[]>;
   census(open: string, atMost: number): Promise<(string | number)[]>;
+  sweep(open: string, atMost: number): Promise<string[]>;
   survey(cursor: string, pattern: string, ...args: readonly (string | number)[]): Promise<string[]>;
 }
 

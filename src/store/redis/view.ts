@@ -5,8 +5,8 @@ import type { RecordView, Seen } from "../record-store.js";
 /** A newer version of this program wrote the record, and this one must not guess at its meaning. */
 export class UnknownFormatError extends Error {
   override readonly name = "UnknownFormatError";
-  constructor(key: RecordKey, format: string) {
-    super(`record ${key.slice(0, 8)} has format ${format}, which this version does not know`);
+  constructor(format: string) {
+    super(`the record has format ${format}, which this version does not know`);
   }
 }
 
@@ -18,7 +18,6 @@ export function seenText(seen: Seen | undefined): string {
 /** Reads what `peek.lua` returns. */
 export function viewOf(key: RecordKey, reply: unknown[]): RecordView | undefined {
   if (reply.length === 0) return undefined;
-  if (reply.length === 1) throw new UnknownFormatError(key, String(reply[0]));
   const response = reply[11] as Buffer;
   const texts = reply.slice(0, 11).map(String);
   const [state, route, namespace, keyHash, fingerprint, attempts, status, cause, created, changed, expires] = texts;
