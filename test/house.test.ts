@@ -50,11 +50,11 @@ t.test("imports between rooms go strictly downward", async (t) => {
 t.test("each room knows only the libraries that are its business", async (t) => {
   const mayNot: Readonly<Record<string, RegExp>> = {
     rules: /^(?!\.|node:crypto$)/,
-    engine: /^(fastify|@fastify|ioredis|redlock|lmdb|undici|pino)/,
+    engine: /^(fastify|@fastify|ioredis|redlock|@photostructure|undici|pino)/,
     store: /^(fastify|@fastify|undici|pino)/,
-    config: /^(fastify|@fastify|ioredis|redlock|lmdb|undici|pino)/,
-    proxy: /^(ioredis|redlock|lmdb|pino)/,
-    admin: /^(ioredis|redlock|lmdb|undici|pino)/,
+    config: /^(fastify|@fastify|ioredis|redlock|@photostructure|undici|pino)/,
+    proxy: /^(ioredis|redlock|@photostructure|pino)/,
+    admin: /^(ioredis|redlock|@photostructure|undici|pino)/,
   };
   for (const file of sources) {
     const forbidden = mayNot[roomOf(file)];
@@ -65,10 +65,10 @@ t.test("each room knows only the libraries that are its business", async (t) => 
         file,
       );
   }
-  const concrete = sources.filter((file) => importsOf(file).some((s) => /\/(embedded|redis|quorum)\//.test(s)));
+  const concrete = sources.filter((file) => importsOf(file).some((s) => /\/(sqlite|redis|quorum)\//.test(s)));
   t.same(
-    concrete.filter((file) => !/^src\/store\/(embedded|redis|quorum)\//.test(file)),
-    ["src/store/examine.ts", "src/store/open.ts"],
+    concrete.filter((file) => !/^src\/store\/(sqlite|redis|quorum)\//.test(file)),
+    ["src/store/backup.ts", "src/store/examine.ts", "src/store/open.ts"],
     "concrete stores are named where one is opened or examined, and nowhere else",
   );
 });

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { formatMistake } from "../config/findings.js";
 import { loadConfig } from "../config/load.js";
+import { objectionToStore } from "../store/examine.js";
 import type { Io } from "./io.js";
 
 const usage = `usage: idempotency-gateway check --config FILE
@@ -28,6 +29,11 @@ export function check(args: readonly string[], io: Io): number {
   }
   if (loaded.kind === "bad") {
     for (const mistake of loaded.mistakes) io.stdout.write(`${formatMistake(mistake)}\n`);
+    return 1;
+  }
+  const objection = objectionToStore(loaded.config.store);
+  if (objection !== undefined) {
+    io.stdout.write(`${file} store.path: ${objection}\n`);
     return 1;
   }
   for (const { message, ...where } of loaded.warnings) {

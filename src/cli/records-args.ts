@@ -6,6 +6,7 @@ export type RecordsCommand = (
       readonly filters: Readonly<Record<string, string>>;
       readonly isAll: boolean;
     }
+  | { readonly action: "backup"; readonly file: string }
   | { readonly action: "get"; readonly id: string; readonly withBody: boolean }
   | { readonly action: "delete"; readonly id: string; readonly isSure: boolean; readonly reason: string | undefined }
   | {
@@ -42,9 +43,10 @@ export const recordsUsage = `usage: idempotency-gateway records COMMAND [--admin
   delete   ID [--yes] [--reason TEXT]
   resolve  ID --not-done [--reason TEXT]
   resolve  ID --done --status N [--header 'Name: value']... [--body TEXT|@FILE] [--reason TEXT]
+  backup   FILE --config FILE
 
 STATE is in_flight, completed, in_doubt or not_replayable. ID may be shortened to 8 digits or more while it is unique.
-A reason is written to the gateway's log beside who gave it. The admin port is the one of --config, by default http://127.0.0.1:9090; the token may be in ADMIN_TOKEN as well.
+backup copies the embedded store to a new FILE, on the host of its folder, while gateways go on. A reason is written to the gateway's log beside who gave it. The admin port is the one of --config, by default http://127.0.0.1:9090; the token may be in ADMIN_TOKEN as well.
 `;
 
 type Options = NonNullable<ParseArgsConfig["options"]>;
@@ -71,6 +73,13 @@ export function parseRecordsArgs(args: readonly string[]): RecordsCommand {
     }
     case "resolve":
       return parseResolve(rest);
+    case "backup": {
+      const { values, positionals } = parsed(rest, { config: common.config });
+      const [file, ...more] = positionals;
+      if (file === undefined || more.length > 0) throw new UsageError("one file to write to is needed");
+      if (values.config === undefined) throw new UsageError("--config FILE is missing");
+      return { action: "backup", file, common: values };
+    }
     default:
       throw new UsageError(action === undefined ? "a command is missing" : `there is no command "records ${action}"`);
   }

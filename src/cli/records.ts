@@ -1,6 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
+import { formatMistake } from "../config/findings.js";
+import { loadConfig } from "../config/load.js";
+import { backUpStore } from "../store/backup.js";
 import { AdminClient, AdminError } from "./admin-client.js";
 import { findAdmin } from "./find-admin.js";
 import { type DoneOptions, parseRecordsArgs, type RecordsCommand, recordsUsage, UsageError } from "./records-args.js";
@@ -23,6 +26,7 @@ export async function records(args: readonly string[], io: RecordsIo): Promise<n
   }
   try {
     const command = parseRecordsArgs(args);
+    if (command.action === "backup") return await backUp(command.common.config ?? "", command.file, io);
     const client = new AdminClient(await findAdmin(command.common, io));
     return await perform(command, client, io);
   } catch (error) {
@@ -36,7 +40,24 @@ export async function records(args: readonly string[], io: RecordsIo): Promise<n
   }
 }
 
-async function perform(command: RecordsCommand, client: AdminClient, io: RecordsIo): Promise<number> {
+/** Without the admin port: whoever may read the folder may copy it, and the copy lies where this command runs. */
+async function backUp(configFile: string, file: string, io: RecordsIo): Promise<number> {
+  const loaded = loadConfig(configFile, io.env, { cwd: io.cwd });
+  if (loaded.kind === "unreadable") throw new AdminError(loaded.message);
+  if (loaded.kind === "bad") throw new AdminError(formatMistake(loaded.mistakes[0]!));
+  const target = resolve(io.cwd, file);
+  await backUpStore(loaded.config.store, target).catch((error: Error) => {
+    throw new AdminError(error.message);
+  });
+  io.stdout.write(`wrote ${target}\n`);
+  return 0;
+}
+
+async function perform(
+  command: Exclude<RecordsCommand, { action: "backup" }>,
+  client: AdminClient,
+  io: RecordsIo,
+): Promise<number> {
   const isJson = command.common.json === true;
   const show = (value: unknown, text: string) =>
     void io.stdout.write(isJson ? `${JSON.stringify(value, null, 2)}\n` : text);

@@ -1,10 +1,10 @@
 import type { RedisConfig, StoreConfig } from "../config/config.js";
 import type { EventHub } from "../events.js";
-import { openEmbeddedStore } from "./embedded/embedded-store.js";
 import { nearCache } from "./near-cache.js";
 import { openQuorumStore } from "./quorum/open-quorum-store.js";
 import type { RecordStore } from "./record-store.js";
 import { openRedisStore } from "./redis/open-redis-store.js";
+import { openEmbeddedStore } from "./sqlite/sqlite-store.js";
 import { timedStore } from "./timed-store.js";
 
 /** What one process keeps of finished records, so that a hot replay asks nobody. */

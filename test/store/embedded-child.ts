@@ -1,17 +1,15 @@
 /*
  * A process that writes to an embedded store until it is killed, and says on stdout what was acknowledged to it: lines
- * of `won KEY TOKEN`, `held KEY`, `stored KEY TOKEN`, `over`. Arguments: the folder, the writer's URL, the size of a
- * segment, how many claims at once, the keys as a file of lines, or `-` for keys of its own, and `exit` to end in the
- * midst of it.
+ * of `won KEY TOKEN`, `held KEY`, `stored KEY TOKEN`, `over`. Arguments: the folder, the URL of the compiled threads, how
+ * many claims at once, the keys as a file of lines, or `-` for keys of its own, and `exit` to end in the midst of it.
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeSync } from "node:fs";
 import type { KeyHash, RecordKey } from "../../src/model.js";
-import { openEmbeddedStore } from "../../src/store/embedded/embedded-store.js";
+import { openEmbeddedStore } from "../../src/store/sqlite/sqlite-store.js";
 import { asking, leaseOn, newKey, origin, responseOf } from "./contract-material.js";
 
-const [path, writer, segmentBytes, width, keysFile, ending] = process.argv.slice(2) as string[] as [
-  string,
+const [path, thread, width, keysFile, ending] = process.argv.slice(2) as string[] as [
   string,
   string,
   string,
@@ -25,8 +23,7 @@ const store = await openEmbeddedStore(
   { type: "embedded", path },
   {
     onTrouble: (what, error) => say(`trouble ${what} ${error?.message ?? ""}`),
-    writer: new URL(writer),
-    segmentBytes: Number(segmentBytes),
+    thread: new URL(thread),
     // A disk that other tests keep busy for some seconds is no trouble here; half a minute of silence is.
     tickMs: 5000,
   },

@@ -1,16 +1,16 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import t, { type Test } from "tap";
 import type { Lease } from "../../src/model.js";
 import { type RecordStore, StoreUnavailableError } from "../../src/store/record-store.js";
-import { asking, hour, leaseOn, newKey, origin, responseOf, retentionMs } from "./contract-material.js";
+import { asking, hour, leaseOn, newKey, openRetentionMs, origin, responseOf } from "./contract-material.js";
 import { bundled, embeddedIn } from "./embedded-harness.js";
 
-const writer = await bundled(t, "src/store/embedded/writer.ts");
+const thread = await bundled(t, "src/store/sqlite/thread-main.ts");
 
 /** A file system of its own, where this user may mount one. */
 function smallDisk(t: Test, mebibytes: number): string | undefined {
@@ -57,7 +57,7 @@ async function claimed(store: RecordStore): Promise<Lease> {
 t.test("on a disk that is nearly full new claims are refused, and what runs is completed", async (t) => {
   const disk = smallDisk(t, 64);
   if (disk === undefined) return;
-  const embedded = embeddedIn(writer, disk);
+  const embedded = embeddedIn(thread, disk);
   t.teardown(() => embedded.close());
   const store = await embedded.open();
   const [running, waiting, done] = [await claimed(store), await claimed(store), await claimed(store)];
@@ -68,7 +68,7 @@ t.test("on a disk that is nearly full new claims are refused, and what runs is c
   const error = await refusal(store.claim(asking(leaseOn(newKey()))));
   t.match(error, { operation: "claim", mayHaveRun: false, cause: { message: "the disk is full" } });
   t.equal(await store.complete(running, bulky("running"), origin), "stored");
-  t.equal(await store.extend(waiting, hour, retentionMs), "kept");
+  t.equal(await store.extend(waiting, hour, openRetentionMs), "kept");
   t.equal((await store.claim(asking(leaseOn(done.key)))).kind, "done", "what is stored is replayed");
   t.equal((await store.claim(asking(leaseOn(waiting.key)))).kind, "held");
   t.match(embedded.troubles, [/nearly full/]);
@@ -83,11 +83,9 @@ t.test(
   async (t) => {
     const disk = smallDisk(t, 24);
     if (disk === undefined) return;
-    const embedded = embeddedIn(writer, disk);
+    const embedded = embeddedIn(thread, disk);
     t.teardown(() => embedded.close());
-    // Short segments: the disk is full while records are being filed, too.
-    const options = { segmentBytes: 300_000 };
-    let store = await embedded.open(options);
+    let store = await embedded.open();
     const leases: Lease[] = [];
     for (let index = 0; index < 100; index++) leases.push(await claimed(store));
     const empty = fill(disk, 3 << 20);
@@ -113,7 +111,7 @@ t.test(
     };
     await check();
     await store.close();
-    store = await embedded.open(options);
+    store = await embedded.open();
     await check();
     empty();
     for (const lease of refused) t.equal(await store.complete(lease, bulky(lease.token), origin), "stored");
@@ -124,18 +122,18 @@ t.test(
 );
 
 t.test("the folder does not grow while records come and go", async (t) => {
-  const embedded = embeddedIn(writer);
+  const embedded = embeddedIn(thread);
   t.teardown(() => embedded.close());
-  const store = await embedded.open({ segmentBytes: 1 << 17 });
+  const store = await embedded.open();
   const sizes: number[] = [];
   for (let round = 0; round < 24; round++) {
     const leases = Array.from({ length: 400 }, () => leaseOn(newKey()));
     await Promise.all(leases.map((lease) => store.claim(asking(lease, { leaseMs: hour }))));
     const response = responseOf("x".repeat(1000));
     await Promise.all(leases.slice(50).map((lease) => store.complete(lease, { kind: "response", response }, origin)));
-    // Everything moves into the trees before it is over.
-    t.equal((await store.list({ limit: 1 })).records.length, 1);
-    embedded.skewMs[0]! += hour + retentionMs + 1000;
+    embedded.skewMs[0]! += hour + openRetentionMs + 1000;
+    // What is over is removed a little at a time, along with what is written and once a second.
+    await new Promise((resolve) => setTimeout(resolve, 300));
     const files = readdirSync(embedded.path).map((name) => statSync(join(embedded.path, name)).size);
     sizes.push(files.reduce((sum, size) => sum + size, 0));
   }
@@ -145,24 +143,31 @@ t.test("the folder does not grow while records come and go", async (t) => {
 });
 
 t.test("a folder that cannot be used is refused in one plain sentence", async (t) => {
-  const embedded = embeddedIn(writer);
+  const embedded = embeddedIn(thread);
   t.teardown(() => embedded.close());
   const store = await embedded.open();
   await claimed(store);
   await store.close();
   t.equal(statSync(embedded.path).mode & 0o077, 0, "nobody else may look into it");
 
-  writeFileSync(join(embedded.path, "format"), "idempotency-gateway records, format 7\n");
-  await t.rejects(embedded.open(), { message: /newer version \(format 7, this one knows 1\)\.$/ });
-  writeFileSync(join(embedded.path, "format"), "something\n");
-  await t.rejects(embedded.open(), { message: /is not one of this program/ });
-  rmSync(join(embedded.path, "format"));
-  await t.rejects(embedded.open(), { message: /cannot be used: its files are not those of this program\.$/ });
-  writeFileSync(join(embedded.path, "format"), "idempotency-gateway records, format 1\n");
-  for (const name of readdirSync(embedded.path)) {
-    if (name.startsWith("journal-0")) rmSync(join(embedded.path, name));
+  for (const name of ["records.sqlite", "records.sqlite-wal", "records.sqlite-shm"]) {
+    const file = statSync(join(embedded.path, name), { throwIfNoEntry: false });
+    t.equal((file?.mode ?? 0) & 0o077, 0, name);
   }
-  await t.rejects(embedded.open(), { message: /is damaged: journal \d+ is missing\.$/ });
+
+  const file = join(embedded.path, "records.sqlite");
+  const whole = readFileSync(file);
+  const later = Buffer.from(whole);
+  later.writeUInt32BE(7, 60);
+  writeFileSync(file, later);
+  await t.rejects(embedded.open(), { message: /of another version \(format 7, this one knows 1\)\.$/ });
+  const foreign = Buffer.from(whole);
+  foreign.writeUInt32BE(1, 68);
+  writeFileSync(file, foreign);
+  await t.rejects(embedded.open(), { message: /is not one of this program: records\.sqlite is something else\.$/ });
+  writeFileSync(file, "something that is no database at all\n".repeat(40));
+  await t.rejects(embedded.open(), { message: /is damaged: file is not a database/ });
+  t.match(readFileSync(file, "utf8"), /^something/, "and nothing was written over it");
 
   rmSync(embedded.path, { recursive: true });
   writeFileSync(embedded.path, "");
@@ -173,7 +178,7 @@ t.test("a folder that cannot be used is refused in one plain sentence", async (t
 });
 
 t.test("a writer that dies is started again, and nothing that was acknowledged is gone", async (t) => {
-  const embedded = embeddedIn(writer);
+  const embedded = embeddedIn(thread);
   t.teardown(() => embedded.close());
   const begun = new Promise<Worker>((resolve) => process.once("worker", resolve));
   const store = await embedded.open();
@@ -194,33 +199,27 @@ t.test("a writer that dies is started again, and nothing that was acknowledged i
   t.match(embedded.troubles, [/ended and is started again/]);
 });
 
-/** Another writer that has the lock, and keeps it until it is told otherwise: to everybody else a disk that hangs. */
+/** Another process that keeps the file to itself: to this one a disk that hangs. */
 async function holdUp(path: string): Promise<() => Promise<unknown>> {
-  const word = new Int32Array(new SharedArrayBuffer(4));
   const program = `
-    const { parentPort, workerData } = require("node:worker_threads");
-    const { open } = require(${JSON.stringify(join(import.meta.dirname, "../../node_modules/lmdb"))});
-    const env = open({ path: workerData.path, noSubdir: true, overlappingSync: false, maxDbs: 4 });
-    env.transactionSync(() => {
-      parentPort.postMessage("held");
-      Atomics.wait(workerData.word, 0, 0);
-    });
-    env.close();`;
-  const holder = new Worker(program, {
-    eval: true,
-    execArgv: [],
-    workerData: { path: join(path, "records.mdb"), word },
+    import { DatabaseSync } from "@photostructure/sqlite";
+    const db = new DatabaseSync(${JSON.stringify(join(path, "records.sqlite"))});
+    db.exec("BEGIN IMMEDIATE");
+    process.stdout.write("held");
+    process.stdin.on("data", () => process.exit());`;
+  const holder = spawn(process.execPath, ["--input-type=module", "-e", program], {
+    cwd: join(import.meta.dirname, "../.."),
+    stdio: ["pipe", "pipe", "inherit"],
   });
-  await once(holder, "message");
+  await once(holder.stdout, "data");
   return () => {
-    Atomics.store(word, 0, 1);
-    Atomics.notify(word, 0);
+    holder.stdin.write("go");
     return once(holder, "exit");
   };
 }
 
 t.test("while the disk hangs requests are refused at once, and what it did unseen is taken back", async (t) => {
-  const embedded = embeddedIn(writer);
+  const embedded = embeddedIn(thread);
   t.teardown(() => embedded.close());
   const store = await embedded.open({ tickMs: 50 });
   const running = await claimed(store);
@@ -246,7 +245,7 @@ t.test("while the disk hangs requests are refused at once, and what it did unsee
 });
 
 t.test("closing carries out what was asked for before, and refuses what comes after", async (t) => {
-  const embedded = embeddedIn(writer);
+  const embedded = embeddedIn(thread);
   t.teardown(() => embedded.close());
   const store = await embedded.open();
   const leases = Array.from({ length: 300 }, () => leaseOn(newKey()));

@@ -4,8 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import type { Test } from "tap";
-import { type EmbeddedHooks, openEmbeddedStore } from "../../src/store/embedded/embedded-store.js";
-import type { RecordStore } from "../../src/store/record-store.js";
+import { type EmbeddedHooks, type EmbeddedStore, openEmbeddedStore } from "../../src/store/sqlite/sqlite-store.js";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -33,27 +32,28 @@ export async function bundled(t: Test, source: string): Promise<URL> {
 
 export interface Embedded {
   readonly path: string;
+  /** Added to all clocks, and to the wall clock alone. */
   readonly skewMs: Float64Array;
   /** What the operator was told. */
   readonly troubles: string[];
-  open(changes?: Partial<EmbeddedHooks>): Promise<RecordStore>;
+  open(changes?: Partial<EmbeddedHooks>): Promise<EmbeddedStore>;
   /** Closes what was opened, and removes the folder. */
   close(): Promise<void>;
 }
 
 /** A folder of its own, and stores on it. */
-export function embeddedIn(writer: URL, parent = tmpdir()): Embedded {
+export function embeddedIn(thread: URL, parent = tmpdir()): Embedded {
   const path = mkdtempSync(join(parent, "embedded-"));
-  const skewMs = new Float64Array(new SharedArrayBuffer(8));
+  const skewMs = new Float64Array(new SharedArrayBuffer(16));
   const troubles: string[] = [];
-  const opened: RecordStore[] = [];
+  const opened: EmbeddedStore[] = [];
   return {
     path,
     skewMs,
     troubles,
     async open(changes) {
       const onTrouble = (what: string) => void troubles.push(what);
-      const store = await openEmbeddedStore({ type: "embedded", path }, { onTrouble, skewMs, writer, ...changes });
+      const store = await openEmbeddedStore({ type: "embedded", path }, { onTrouble, skewMs, thread, ...changes });
       opened.push(store);
       return store;
     },

@@ -10,10 +10,8 @@ import type { RecordStore } from "../../src/store/record-store.js";
 import { asking, leaseOn, newKey } from "./contract-material.js";
 import { bundled, type Embedded, embeddedIn } from "./embedded-harness.js";
 
-const writer = await bundled(t, "src/store/embedded/writer.ts");
+const thread = await bundled(t, "src/store/sqlite/thread-main.ts");
 const program = await bundled(t, "test/store/embedded-child.ts");
-/** Short, so that a process dies while it files and seals as well. */
-const segmentBytes = 16_384;
 
 interface Told {
   readonly child: ChildProcess;
@@ -26,7 +24,7 @@ interface Told {
 function begin(embedded: Embedded, width: number, keysFile = "-", ending = "close"): Told {
   const child = spawn(
     process.execPath,
-    [fileURLToPath(program), embedded.path, writer.href, String(segmentBytes), String(width), keysFile, ending],
+    [fileURLToPath(program), embedded.path, thread.href, String(width), keysFile, ending],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   t.teardown(() => child.kill("SIGKILL"));
@@ -69,7 +67,7 @@ async function checkAcknowledged(t: Test, store: RecordStore, lines: readonly st
 }
 
 t.test("what was acknowledged before a kill -9 is there afterwards", async (t) => {
-  const embedded = embeddedIn(writer);
+  const embedded = embeddedIn(thread);
   t.teardown(() => embedded.close());
   const all: string[] = [];
   for (let round = 0; round < 4; round++) {
@@ -78,14 +76,14 @@ t.test("what was acknowledged before a kill -9 is there afterwards", async (t) =
     told.child.kill("SIGKILL");
     await told.isGone;
     all.push(...told.lines);
-    const store = await embedded.open({ segmentBytes });
+    const store = await embedded.open();
     t.ok((await checkAcknowledged(t, store, all)) >= 20, `round ${round}`);
     await store.close();
   }
 });
 
 t.test("of several processes one wins each key, and the others go on when one is killed", async (t) => {
-  const embedded = embeddedIn(writer);
+  const embedded = embeddedIn(thread);
   t.teardown(() => embedded.close());
   const keys = Array.from({ length: 800 }, newKey);
   const keysFile = join(embedded.path, "keys");
@@ -109,7 +107,7 @@ t.test("of several processes one wins each key, and the others go on when one is
     "nobody won what another had won",
   );
   for (const { lines } of others) t.equal(lines.at(-1), "over", "they reached the end");
-  const store = await embedded.open({ segmentBytes });
+  const store = await embedded.open();
   await checkAcknowledged(
     t,
     store,
@@ -122,9 +120,9 @@ t.test("of several processes one wins each key, and the others go on when one is
 });
 
 t.test("a process may end in the middle of its writing, and neither it nor others are held up", async (t) => {
-  const embedded = embeddedIn(writer);
+  const embedded = embeddedIn(thread);
   t.teardown(() => embedded.close());
-  const other = await embedded.open({ segmentBytes });
+  const other = await embedded.open();
   for (let round = 0; round < 4; round++) {
     const told = begin(embedded, 16, "-", "exit");
     await told.isGone;

@@ -2,24 +2,21 @@ import t from "tap";
 import { storeContract } from "./contract.js";
 import { bundled, embeddedIn } from "./embedded-harness.js";
 
-const writer = await bundled(t, "src/store/embedded/writer.ts");
+const thread = await bundled(t, "src/store/sqlite/thread-main.ts");
 
-// A journal of one segment never leaves it; of short ones, records move into the trees all the time.
-for (const [name, segmentBytes] of Object.entries({ "in its journal": 1 << 24, "in its trees": 512 })) {
-  await storeContract(t, `the embedded store, records ${name},`, async () => {
-    const embedded = embeddedIn(writer);
-    const store = await embedded.open({ segmentBytes });
-    return {
-      store,
-      passTime: (ms) => {
-        embedded.skewMs[0]! += ms;
-      },
-      another: () => embedded.open({ segmentBytes }),
-      reopen: async () => {
-        await store.close();
-        return embedded.open({ segmentBytes });
-      },
-      close: () => embedded.close(),
-    };
-  });
-}
+await storeContract(t, "the embedded store", async () => {
+  const embedded = embeddedIn(thread);
+  const store = await embedded.open();
+  return {
+    store,
+    passTime: (ms) => {
+      embedded.skewMs[0]! += ms;
+    },
+    another: () => embedded.open(),
+    reopen: async () => {
+      await store.close();
+      return embedded.open();
+    },
+    close: () => embedded.close(),
+  };
+});
