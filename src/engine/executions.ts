@@ -124,20 +124,19 @@ export class Executions {
 
   /** While it waits for a connection the lease is confirmed again and again, so that it is fresh when there is one. */
   async #dispatchFresh(work: Work, kept: Kept): Promise<Outcome> {
-    const isOurs = () => this.#keeper.isSurelyHeld(kept) && this.#keeper.isConfirmedWithin(kept, freshMs);
     for (let tries = 1; ; tries++) {
-      let isSent = false;
+      let isStale = false;
       const timer = setInterval(() => void this.#keeper.renew(kept), freshMs / 2);
       const outcome = await work.run(() => {
-        isSent = isOurs();
-        if (isSent) clearInterval(timer);
-        return isSent;
+        clearInterval(timer);
+        const isHeld = this.#keeper.isSurelyHeld(kept);
+        isStale = isHeld && !this.#keeper.isConfirmedWithin(kept, freshMs);
+        return isHeld && !isStale;
       });
       clearInterval(timer);
-      const isStale = outcome.kind === "unsent" && outcome.isLate === true && !isSent;
-      if (!isStale || tries === freshTries || kept.isLost) return outcome;
+      if (!isStale || tries === freshTries) return outcome;
       await this.#keeper.renew(kept);
-      if (!isOurs()) return outcome;
+      if (kept.isLost) return outcome;
     }
   }
 

@@ -2,7 +2,7 @@ import type { EventHub } from "../events.js";
 import type { RecordStore } from "../store/record-store.js";
 
 /** Between two sweeps, ms, ± a quarter so that gateways take turns: a lease that ran out is a doubt within a minute. */
-const pauseMs = 30_000;
+const usualPauseMs = 30_000;
 /** Of one question to the store. */
 const atOnce = 1000;
 
@@ -18,6 +18,7 @@ export class Sweep {
   constructor(
     private readonly store: RecordStore,
     private readonly hub: EventHub,
+    private readonly pauseMs: number = usualPauseMs,
   ) {
     this.#schedule();
   }
@@ -37,7 +38,7 @@ export class Sweep {
           if (!this.#isStopped) this.#schedule();
         });
       },
-      pauseMs * (0.75 + Math.random() / 2),
+      this.pauseMs * (0.75 + Math.random() / 2),
     ).unref();
   }
 

@@ -228,6 +228,7 @@ const reply = (stored: readonly string[], changes: Partial<Reply> = {}) =>
     residentSeconds: undefined,
     recordId: "0123456789abcdef",
     hidesCookies: false,
+    expires: undefined,
     ...changes,
   }).slice(0, -2);
 
@@ -242,6 +243,7 @@ t.test("every reply says which record it belongs to, whatever the upstream says"
     residentSeconds: undefined,
     recordId: "0123456789abcdef",
     hidesCookies: true,
+    expires: undefined,
   };
   const stored = ["idempotency-record", "x", "Set-Cookie", "a=1", "set-cookie", "b=2", "Idempotency-Record", "y"];
   const own = ["Idempotency-Record", "0123456789abcdef"];

@@ -57,7 +57,7 @@ class ScriptCall implements Due {
   setTimeout(timeoutMs: number): void {
     // Told again only of a command that is sent again.
     this.#deadlines?.remove(this);
-    this.#deadlines = deadlinesOf(timeoutMs);
+    this.#deadlines = deadlinesOf(timeoutMs + transferMs(this.octets.length));
     this.#deadlines.add(this);
   }
 
@@ -85,6 +85,13 @@ class ScriptCall implements Due {
     return true;
   }
 }
+
+/** What is large may be long on its way: a millisecond for each KiB, in steps, so that there are few different timeouts. */
+function transferMs(bytes: number): number {
+  return Math.floor(bytes / stepBytes) * (stepBytes / 1024);
+}
+
+const stepBytes = 256 * 1024;
 
 const allDeadlines = new Map<number, Deadlines>();
 
