@@ -80,6 +80,7 @@ t.test("what is not written has its default, compiled and frozen", (t) => {
         maxWaiters: 1000,
         leaseMs: 15_000,
         retentionMs: 86_400_000,
+        inDoubtRetentionMs: 2_592_000_000,
         outcomes: {
           when: [],
           release: new Set([307, 308, 401, 403, 407, 408, 421, 425, 429, 521, 523, 525, 526, 530]),

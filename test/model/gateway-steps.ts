@@ -136,12 +136,18 @@ async function lookAtClock(world: World, _scenario: Scenario, at: number, gatewa
   return [["is too late", unlock(withGateway(asked, at, { at: "withdrawing", leadsTo: "watching" }), token)]];
 }
 
-function sending(world: World, scenario: Scenario, at: number, gateway: Gateway): Step[] {
+async function sending(world: World, scenario: Scenario, at: number, gateway: Gateway): Promise<Step[]> {
   const variant = gateway.requests[0] as Variant;
   const unsent = withGateway(world, at, { at: "settling", outcome: "unsent" });
   // It looks at the clock once more right before the first octet. What it may oversleep is the moment after that look.
   if (world.tick - gateway.askedTick >= leaseTicks && !scenario.mayOversleep) {
     return [["is too late by now, and sends nothing", unsent]];
+  }
+  // Where another gateway may take the record over, the store says right before that the lease is held.
+  const isAsked = scenario.inDoubt !== "hold" && !scenario.mayOversleep && scenario.guards.isConfirmedBeforeSending;
+  if (isAsked) {
+    const [, answer] = await extend(world, gateway.token);
+    if (answer === "lost") return [["has lost its lease, and sends nothing", unsent]];
   }
   const violation = mayDispatch(world) ? undefined : sentTwice;
   const dispatches: Dispatch[] = [...world.dispatches, { variant, fate: "running", isExcused: false }];

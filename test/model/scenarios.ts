@@ -8,9 +8,10 @@ const all: Guards = {
   isStoredFirst: true,
   isReadUnderLock: true,
   isWithdrawnForGood: true,
+  isConfirmedBeforeSending: true,
 };
 
-const nothing: Budget = { ticks: 0, crashes: 0, losses: 0, failovers: 0, decisions: 0 };
+const nothing: Budget = { ticks: 0, crashes: 0, losses: 0, failovers: 0, decisions: 0, jumps: 0 };
 
 type Changes = Partial<Omit<Scenario, "budget">> & { readonly budget?: Partial<Budget> };
 
@@ -46,6 +47,14 @@ export const sound: Readonly<Record<string, Scenario>> = {
     budget: { ticks: 2, decisions: 1 },
   }),
   "what is in doubt may be retried": scenario({ inDoubt: "retry", budget: { ticks: 2, crashes: 1 } }),
+  "the store's clock steps ahead, and doubts are held": scenario({
+    mayOversleep: true,
+    budget: { ticks: 1, crashes: 1, jumps: 1 },
+  }),
+  "the store's clock steps ahead, and doubts may be retried": scenario({
+    inDoubt: "retry",
+    budget: { ticks: 1, jumps: 1 },
+  }),
   "a failover, and replicas are waited for": scenario({
     waitReplicas: true,
     mayOversleep: true,
@@ -64,6 +73,16 @@ export const deep: Readonly<Record<string, Scenario>> = {
     requests: ["AB", "AA"],
     mayOversleep: true,
     budget: { ticks: 3, crashes: 1, losses: 1 },
+  }),
+  "the store's clock steps ahead twice, and doubts are held": scenario({
+    requests: ["AA", "A"],
+    mayOversleep: true,
+    budget: { ticks: 1, crashes: 1, jumps: 2 },
+  }),
+  "the store's clock steps ahead, doubts may be retried, three requests": scenario({
+    inDoubt: "retry",
+    requests: ["AA", "A"],
+    budget: { ticks: 1, jumps: 1 },
   }),
   "two gateways, two of everything": scenario({
     requests: ["AA", "A"],
@@ -152,7 +171,8 @@ export const mutated: Readonly<Record<string, Flawed>> = {
   "stranding does not compare the token": doubles({
     requests: three,
     inDoubt: "retry",
-    guards: without("strand"),
+    // The question before the first byte would find this one out too.
+    guards: { ...without("strand"), isConfirmedBeforeSending: false },
     budget: { ticks: 2 },
   }),
   "a completion goes by the key alone": breaks({
@@ -176,6 +196,11 @@ export const mutated: Readonly<Record<string, Flawed>> = {
     inDoubt: "retry",
     guards: { ...all, settle: (outcome, policy) => settlement(outcome, policy, null) },
     budget: { ticks: 2 },
+  }),
+  "where doubts are retried, the store is not asked again before a request is sent": doubles({
+    inDoubt: "retry",
+    guards: { ...all, isConfirmedBeforeSending: false },
+    budget: { jumps: 1 },
   }),
   "a client is answered before its answer is stored": breaks({
     guards: { ...all, isStoredFirst: false },

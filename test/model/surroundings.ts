@@ -29,6 +29,11 @@ export async function surroundingSteps(world: World, scenario: Scenario): Promis
       steps.push(["the store fails over", { ...spend(world, "failovers"), record: replica, troubles: true }]);
     }
   }
+  if (left.jumps > 0) {
+    steps.push(["the store's clock steps ahead", { ...spend(world, "jumps"), ahead: world.ahead + 2, troubles: true }]);
+  }
+  const [swept, found] = await ask(world, (store) => store.sweep(1));
+  if (found.length > 0) steps.push(["a sweep finds that a lease ran out", swept]);
   if (left.decisions > 0) {
     const [asked, answer] = await ask(world, (store) => store.resolve(key, { kind: "notDone" }));
     if (answer === "resolved") {

@@ -6,7 +6,10 @@ import { type Entry, MemoryStore } from "../store/memory-store.js";
 
 /** One key, and everything that can still happen to it. Never changed: each step makes another one. */
 export interface World {
+  /** By the gateways' clocks, which no one sets. */
   readonly tick: number;
+  /** How far the store's clock is ahead of them. */
+  readonly ahead: number;
   /** The record, as the store that is asked has it. */
   readonly record: Entry | undefined;
   /** As the store has it that a failover would promote. */
@@ -85,6 +88,8 @@ export interface Budget {
   readonly losses: number;
   readonly failovers: number;
   readonly decisions: number;
+  /** Steps of the store's clock: each takes it two halves of a lease ahead. */
+  readonly jumps: number;
 }
 
 /** What one search is about. */
@@ -111,6 +116,8 @@ export interface Guards {
   readonly isStoredFirst: boolean;
   readonly isReadUnderLock: boolean;
   readonly isWithdrawnForGood: boolean;
+  /** Where doubts may be taken over, the store is asked for the lease right before the first byte is sent. */
+  readonly isConfirmedBeforeSending: boolean;
 }
 
 export const key = "0".repeat(64) as RecordKey;
@@ -139,6 +146,7 @@ export const idle: Omit<Gateway, "requests"> = {
 export function firstWorld({ requests, budget }: Scenario): World {
   return {
     tick: 0,
+    ahead: 0,
     record: undefined,
     replica: undefined,
     lock: undefined,
@@ -166,9 +174,13 @@ const store = new MemoryStore();
 
 /** One atomic step of the reference store. */
 export async function ask<T>(world: World, verb: (store: MemoryStore) => Promise<T>): Promise<[World, T]> {
-  store.become(key, world.record, world.tick * tickMs);
+  store.become(key, world.record, storeMs(world));
   const answer = await verb(store);
   return [{ ...world, record: store.copy(key) }, answer];
+}
+
+export function storeMs({ tick, ahead }: World): number {
+  return (tick + ahead) * tickMs;
 }
 
 export function fingerprintOf(variant: Variant): Fingerprint {
@@ -200,7 +212,7 @@ export async function claimBy(
     after: after === "" ? undefined : after,
   };
   const { record } = world;
-  const isOver = record?.state === "in_flight" && record.leaseEndsAtMs <= world.tick * tickMs;
+  const isOver = record?.state === "in_flight" && record.leaseEndsAtMs <= storeMs(world);
   const before = isOver && !scenario.guards.isExpiryDoubt ? { ...world, record: undefined } : world;
   return ask(before, (store) => store.claim(request));
 }
@@ -226,15 +238,15 @@ export function freeToken({ record, replica, lock, gateways, underWay }: World):
  */
 export function digestOf(world: World): string {
   const { tick, record, replica, lock, gateways, underWay, dispatches, acknowledged, told, left } = world;
-  const { ticks, crashes, losses, failovers, decisions } = left;
+  const { ticks, crashes, losses, failovers, decisions, jumps } = left;
   return [
-    shown(record, tick),
-    record === replica ? "=" : shown(replica, tick),
+    shown(record, tick + world.ahead),
+    record === replica ? "=" : shown(replica, tick + world.ahead),
     lock && lock.endsTick > tick ? nameOf(lock.token) + (lock.endsTick - tick) : "",
     ...gateways.map((each) => gatewayShown(each, tick)).sort(),
     underWay.map(({ token, variant }) => nameOf(token) + variant).sort(),
     dispatches.map(({ variant, fate, isExcused }) => variant + fate + isExcused),
-    `${acknowledged}/${told}/${ticks}${crashes}${losses}${failovers}${decisions}${world.isDecided}${world.troubles}`,
+    `${acknowledged}/${told}/${ticks}${crashes}${losses}${failovers}${decisions}${jumps}${world.isDecided}${world.troubles}`,
   ].join(";");
 }
 

@@ -51,6 +51,7 @@ t.test("doubts are told for every protected route, and for routes that are no mo
     "in_doubt_records removed 3",
     "in_doubt_oldest_age_seconds pay 0",
     "in_doubt_oldest_age_seconds removed 70",
+    "in_doubt_soonest_expiry_seconds removed 80",
   ]);
 });
 

@@ -52,6 +52,7 @@ t.test("the policy of every protected route is published, and nothing of an unpr
     fingerprint: { body: "bytes", ignore: [], headers: [], query: true },
     concurrency: "wait",
     waitTimeout: "PT30S",
+    inDoubtRetention: "P30D",
     retention: "PT24H",
     outcomes: { when: [], release: [401, 503], unknown: [502, 504] },
     inDoubt: "probe",
