@@ -1,8 +1,8 @@
 import type { Redis } from "ioredis";
 import t from "tap";
 import { type RecordView, StoreUnavailableError } from "../../src/store/record-store.js";
-import { openRedisStore } from "../../src/store/redis/open-redis-store.js";
 import { doubtScore } from "../../src/store/redis/keys.js";
+import { openRedisStore } from "../../src/store/redis/open-redis-store.js";
 import type { RedisStore } from "../../src/store/redis/redis-store.js";
 import { ageRecords, type RedisServer, redisBinary, redisConfig, startRedis } from "../redis-server.js";
 import { storeContract } from "./contract.js";
@@ -103,7 +103,10 @@ async function indexes(server: RedisServer): Promise<void> {
     t.equal(wanted.size, 6);
     t.same([...found.keys()].sort(), [...wanted.keys()].sort());
     for (const [member, expires] of wanted) {
-      t.ok(Math.abs(found.get(member)! - expires) < 1_000, "scored by the end of its lease, or by when it is forgotten");
+      t.ok(
+        Math.abs(found.get(member)! - expires) < 1_000,
+        "scored by the end of its lease, or by when it is forgotten",
+      );
     }
     for (const name of await server.admin.keys(`${prefix}*`)) {
       if (!name.endsWith(":open")) continue;
