@@ -174,7 +174,7 @@ export class Engine {
         lookMs = Math.min(lookMs * 2, lastLookMs);
       } else if (claim?.kind === "won" && claim.taken === null && attempt.mustExist) {
         // Its record went between the look and the claim, or was released: the key is too old to begin another.
-        this.#withdrawals.add(lease);
+        this.#withdrawals.add(lease, attempt.policy);
         for (const client of this.#over(flight, place)) client.reply(tooOld);
         return;
       } else if (claim?.kind === "won") {
@@ -196,7 +196,7 @@ export class Engine {
     }
   }
 
-  /** Before the record is claimed again: else that claim meets this one, and is told of a doubt that is none. */
+  /** Before the record is claimed again: else that claim meets this one, and is answered with a doubt that is none. */
   async #takeBack(lease: Lease, attempt: Attempt): Promise<void> {
     try {
       await this.store.withdraw(lease);

@@ -10,7 +10,7 @@ import { aboutOf, originOf, Settler } from "./settle.js";
  * Where another gateway may take a doubt over, nothing is sent unless the store has said so lately that the lease is held,
  * ms: a step of the store's clock ends leases early, and no clock of this process shows it.
  */
-const freshMs = 250;
+const confirmedMs = 250;
 /** A lease that is not confirmed lately is asked for, and the request begins to be sent again: so often at most. */
 const freshTries = 3;
 
@@ -126,11 +126,11 @@ export class Executions {
   async #dispatchFresh(work: Work, kept: Kept): Promise<Outcome> {
     for (let tries = 1; ; tries++) {
       let isStale = false;
-      const timer = setInterval(() => void this.#keeper.renew(kept), freshMs / 2);
+      const timer = setInterval(() => void this.#keeper.renew(kept), confirmedMs / 2);
       const outcome = await work.run(() => {
         clearInterval(timer);
         const isHeld = this.#keeper.isSurelyHeld(kept);
-        isStale = isHeld && !this.#keeper.isConfirmedWithin(kept, freshMs);
+        isStale = isHeld && !this.#keeper.isConfirmedWithin(kept, confirmedMs);
         return isHeld && !isStale;
       });
       clearInterval(timer);

@@ -33,7 +33,7 @@ interface Seat {
 export class Flight {
   phase: "claiming" | "running" | "watching" = "claiming";
   readonly attempt: Attempt;
-  readonly #seats = new Map<Client, Seat>();
+  readonly #waiters = new Map<Client, Seat>();
   #first: Client;
   #hasFirstLeft = false;
   #onEmpty: (() => void) | undefined;
@@ -44,11 +44,11 @@ export class Flight {
   ) {
     this.attempt = first.attempt;
     this.#first = first;
-    this.#seats.set(first, { client: first, timer: undefined, sinceMs: 0 });
+    this.#waiters.set(first, { client: first, timer: undefined, sinceMs: 0 });
   }
 
   get isEmpty(): boolean {
-    return this.#seats.size === 0;
+    return this.#waiters.size === 0;
   }
 
   /** The client whose request runs, should this process win the record. */
@@ -61,13 +61,13 @@ export class Flight {
     const { policy } = client.attempt;
     const mayWait = policy.concurrency === "wait" || this.phase === "claiming";
     // Where this process does not run the request itself its first client is one of those who wait.
-    const waiting = this.phase === "watching" ? this.#seats.size : this.#seats.size - 1;
+    const waiting = this.phase === "watching" ? this.#waiters.size : this.#waiters.size - 1;
     if (!mayWait || waiting >= policy.maxWaiters) {
       client.reply({ kind: "problem", problem: inProgress, result: "in_progress" });
       return;
     }
     const seat: Seat = { client, timer: undefined, sinceMs: 0 };
-    this.#seats.set(client, seat);
+    this.#waiters.set(client, seat);
     this.#seatDown(seat);
   }
 
@@ -85,13 +85,13 @@ export class Flight {
   run(): void {
     this.phase = "running";
     this.#refuseImpatient();
-    const seat = this.#seats.get(this.#first);
+    const seat = this.#waiters.get(this.#first);
     if (seat !== undefined) this.#standUp(seat);
   }
 
   /** The first client gets a stream, and waits for nothing more; the others go on waiting. `false`: it has been answered. */
   release(first: Client): boolean {
-    return this.#seats.delete(first);
+    return this.#waiters.delete(first);
   }
 
   /** Somebody else runs it: now the first client waits like all the others. `onEmpty`: the last one has left. */
@@ -100,25 +100,25 @@ export class Flight {
     if (this.phase === "watching") return;
     this.phase = "watching";
     this.#refuseImpatient();
-    const seat = this.#seats.get(this.#first);
+    const seat = this.#waiters.get(this.#first);
     if (seat === undefined) return;
     if (this.#hasFirstLeft) this.#refuse(seat.client);
     else this.#seatDown(seat);
     const { maxWaiters } = this.attempt.policy;
-    if (this.#seats.size <= maxWaiters) return;
-    for (const { client } of [...this.#seats.values()].slice(maxWaiters)) this.#refuse(client);
+    if (this.#waiters.size <= maxWaiters) return;
+    for (const { client } of [...this.#waiters.values()].slice(maxWaiters)) this.#refuse(client);
   }
 
   /** Everybody gets up, and the flight is over. */
   dismiss(): Client[] {
-    const seats = [...this.#seats.values()];
-    this.#seats.clear();
-    for (const seat of seats) this.#standUp(seat);
-    return seats.map((seat) => seat.client);
+    const left = [...this.#waiters.values()];
+    this.#waiters.clear();
+    for (const seat of left) this.#standUp(seat);
+    return left.map((seat) => seat.client);
   }
 
   #refuseImpatient(): void {
-    for (const { client } of this.#seats.values()) {
+    for (const { client } of this.#waiters.values()) {
       if (client === this.#first || client.attempt.policy.concurrency === "wait") continue;
       this.#refuse(client);
     }
@@ -146,11 +146,11 @@ export class Flight {
   }
 
   #remove(client: Client): void {
-    const seat = this.#seats.get(client);
+    const seat = this.#waiters.get(client);
     if (seat === undefined) return;
-    this.#seats.delete(client);
+    this.#waiters.delete(client);
     this.#standUp(seat);
-    if (client === this.#first) this.#first = this.#seats.keys().next().value ?? client;
+    if (client === this.#first) this.#first = this.#waiters.keys().next().value ?? client;
     if (this.isEmpty) this.#onEmpty?.();
   }
 }

@@ -9,6 +9,6 @@ export async function backUpStore(config: StoreConfig, file: string): Promise<vo
     throw new Error("only the embedded store is backed up here; for Redis use its own tools");
   if (!existsSync(join(config.path, databaseFile))) throw new Error(`there are no records in ${config.path}`);
   if (existsSync(file)) throw new Error(`${file} exists`);
-  const { backUp } = await import("./sqlite/backup.js");
-  backUp(config.path, file);
+  const { writeBackup } = await import("./sqlite/backup.js");
+  writeBackup(config.path, file);
 }

@@ -24,7 +24,7 @@ const blobAt = 160;
 const slabBytes = 256 * 1024;
 
 interface Slab {
-  readonly octets: Buffer;
+  readonly memory: Buffer;
   used: number;
   entries: number;
   /** Somebody has a view of it, perhaps for long: these octets are not written again. */
@@ -46,43 +46,43 @@ export class PackedAnswers {
     const bytes = blobAt + blob.length;
     const index = this.#slabFor(bytes);
     const slab = this.#slabs[index]!;
-    const { octets, used } = slab;
-    octets.writeDoubleBE(askedAtMs, used);
-    octets.writeDoubleBE(final.kind === "done" ? final.ageMs : 0, used + 8);
-    octets.writeDoubleBE(final.kind === "done" ? final.remainingMs : 0, used + remainingAt);
-    octets.writeUInt32BE(blob.length, used + bytesAt);
-    octets.writeUInt32BE(final.kind === "done" ? 0 : final.status, used + statusAt);
-    octets.write(key + final.fingerprint, used + keyAt, "latin1");
-    octets.set(blob, used + blobAt);
+    const { memory, used } = slab;
+    memory.writeDoubleBE(askedAtMs, used);
+    memory.writeDoubleBE(final.kind === "done" ? final.ageMs : 0, used + 8);
+    memory.writeDoubleBE(final.kind === "done" ? final.remainingMs : 0, used + remainingAt);
+    memory.writeUInt32BE(blob.length, used + bytesAt);
+    memory.writeUInt32BE(final.kind === "done" ? 0 : final.status, used + statusAt);
+    memory.write(key + final.fingerprint, used + keyAt, "latin1");
+    memory.set(blob, used + blobAt);
     slab.used += bytes;
     slab.entries += 1;
     return index * slabBytes + used;
   }
 
   askedAtMs(place: number): number {
-    return this.#slabOf(place).octets.readDoubleBE(place % slabBytes);
+    return this.#slabOf(place).memory.readDoubleBE(place % slabBytes);
   }
 
   bytesOf(place: number): number {
-    return blobAt + this.#slabOf(place).octets.readUInt32BE((place % slabBytes) + bytesAt);
+    return blobAt + this.#slabOf(place).memory.readUInt32BE((place % slabBytes) + bytesAt);
   }
 
   isOf(key: RecordKey, place: number): boolean {
     const at = place % slabBytes;
-    return this.#slabOf(place).octets.toString("latin1", at + keyAt, at + fingerprintAt) === key;
+    return this.#slabOf(place).memory.toString("latin1", at + keyAt, at + fingerprintAt) === key;
   }
 
   /** A body is a view of what is kept here. */
   read(place: number): Final {
     const slab = this.#slabOf(place);
-    const { octets } = slab;
+    const { memory } = slab;
     const at = place % slabBytes;
-    const fingerprint = octets.toString("latin1", at + fingerprintAt, at + blobAt) as Fingerprint;
-    const bytes = octets.readUInt32BE(at + bytesAt);
-    if (bytes === 0) return { kind: "notReplayable", fingerprint, status: octets.readUInt32BE(at + statusAt) };
+    const fingerprint = memory.toString("latin1", at + fingerprintAt, at + blobAt) as Fingerprint;
+    const bytes = memory.readUInt32BE(at + bytesAt);
+    if (bytes === 0) return { kind: "notReplayable", fingerprint, status: memory.readUInt32BE(at + statusAt) };
     slab.isShared = true;
-    const response = decodeResponse(octets.subarray(at + blobAt, at + blobAt + bytes));
-    const [ageMs, remainingMs] = [octets.readDoubleBE(at + 8), octets.readDoubleBE(at + remainingAt)];
+    const response = decodeResponse(memory.subarray(at + blobAt, at + blobAt + bytes));
+    const [ageMs, remainingMs] = [memory.readDoubleBE(at + 8), memory.readDoubleBE(at + remainingAt)];
     return { kind: "done", fingerprint, ageMs, remainingMs, response };
   }
 
@@ -91,7 +91,7 @@ export class PackedAnswers {
     slab.entries -= 1;
     if (slab.entries > 0) return;
     slab.used = 0;
-    if (!slab.isShared && slab.octets.length === slabBytes) return;
+    if (!slab.isShared && slab.memory.length === slabBytes) return;
     const index = indexOf(place);
     this.#slabs[index] = undefined;
     if (index === this.#current) this.#current = -1;
@@ -111,9 +111,9 @@ export class PackedAnswers {
 
   #open(bytes: number): number {
     // What V8 is given anew it has to collect.
-    const empty = this.#slabs.findIndex((slab) => slab?.used === 0 && slab.octets.length === bytes);
+    const empty = this.#slabs.findIndex((slab) => slab?.used === 0 && slab.memory.length === bytes);
     if (empty >= 0) return empty;
-    const slab = { octets: Buffer.allocUnsafeSlow(bytes), used: 0, entries: 0, isShared: false };
+    const slab = { memory: Buffer.allocUnsafeSlow(bytes), used: 0, entries: 0, isShared: false };
     const free = this.#slabs.indexOf(undefined);
     const index = free < 0 ? this.#slabs.length : free;
     this.#slabs[index] = slab;

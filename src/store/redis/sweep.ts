@@ -4,7 +4,7 @@ import type { RecordRedis } from "./connect.js";
 import type { KeyNames } from "./keys.js";
 
 /** Asked for at once: the server answers nobody else in between, some milliseconds at most. */
-const tagsAtOnce = 8;
+const sweptTagsAtOnce = 8;
 
 /** Tag by tag, until there are `limit`. What is left is for the next sweep, which begins with another tag. */
 export async function sweepTags(
@@ -18,7 +18,7 @@ export async function sweepTags(
   const inTurn = [...tags.slice(first), ...tags.slice(0, first)];
   for (let from = 0; from < inTurn.length && swept.length < limit; ) {
     const left = limit - swept.length;
-    const part = inTurn.slice(from, from + Math.min(tagsAtOnce, left));
+    const part = inTurn.slice(from, from + Math.min(sweptTagsAtOnce, left));
     from += part.length;
     // No more than may be reported.
     const share = Math.floor(left / part.length);

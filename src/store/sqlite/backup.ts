@@ -3,13 +3,13 @@ import { dirname, resolve } from "node:path";
 import { connect, patiently } from "./database.js";
 import { syncFolder } from "./folder.js";
 
-const cacheKiB = 8 * 1024;
+const backupCacheKiB = 8 * 1024;
 
 /** Writes one whole, compact copy of the records to `file`, which must not be there, while others go on writing. */
-export function backUp(folder: string, file: string): void {
+export function writeBackup(folder: string, file: string): void {
   // Made here, so that no other user can read it; SQLite fills a file that is empty.
   closeSync(openSync(file, "wx", 0o600));
-  const db = patiently(() => connect(folder, cacheKiB));
+  const db = patiently(() => connect(folder, backupCacheKiB));
   try {
     patiently(() => db.prepare("VACUUM INTO ?").run(resolve(file)));
   } finally {

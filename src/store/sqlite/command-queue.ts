@@ -54,9 +54,9 @@ export class CommandQueue {
   }
 }
 
-const nothing = new Int32Array(new SharedArrayBuffer(4));
+const pauseWord = new Int32Array(new SharedArrayBuffer(4));
 
 /** Blocks the thread, whatever comes meanwhile. */
 export function pause(ms: number): void {
-  Atomics.wait(nothing, 0, 0, ms);
+  Atomics.wait(pauseWord, 0, 0, ms);
 }

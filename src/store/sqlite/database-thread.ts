@@ -3,14 +3,14 @@ import { setTimeout } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { StoreUnavailableError } from "../record-store.js";
 import { isLarge } from "./folder.js";
-import type { Command, Notice, Refusal, Role, ThreadStart } from "./messages.js";
+import type { Command, Notice, RefusedCommand, Role, ThreadStart } from "./messages.js";
 
 const usualTickMs = 1000;
 /** A disk that answered nothing for so many ticks counts as gone, until it answers. */
 const silentTicks: Readonly<Record<Role, number>> = { writer: 5, reader: 60, checker: 0 };
 const restartMs = 200;
 /** For a thread whose disk does not answer, when the process wants to end. */
-const patienceMs = 5000;
+const endPatienceMs = 5000;
 
 export interface ThreadHooks {
   readonly path: string;
@@ -70,7 +70,7 @@ class Generation {
       if (pending === undefined) continue;
       this.pending.delete(number);
       const answer = answers[index + 1];
-      if (isRefusal(answer)) pending.reject(unavailable(pending.verb, answer.mayHaveRun, answer.refused));
+      if (isRefusalAnswer(answer)) pending.reject(unavailable(pending.verb, answer.mayHaveRun, answer.refused));
       else if (pending.isAbandoned) onUnwanted(pending.verb, pending.args, answer);
       else pending.resolve(answer as never);
     }
@@ -130,7 +130,7 @@ export class DatabaseThread {
       this.#current.flush();
       const patience = new AbortController();
       const gone = once(worker, "exit").then(() => patience.abort());
-      await Promise.race([gone, setTimeout(patienceMs, undefined, { signal: patience.signal }).catch(() => {})]);
+      await Promise.race([gone, setTimeout(endPatienceMs, undefined, { signal: patience.signal }).catch(() => {})]);
       worker.unref();
     }
     process.off("exit", this.#onExit);
@@ -158,7 +158,7 @@ export class DatabaseThread {
 
   #hear(generation: Generation, message: Notice | unknown[]): void {
     if (!Array.isArray(message)) {
-      if (message.kind === "trouble") this.hooks.onTrouble(message.what, message.error);
+      if (message.kind === "warning") this.hooks.onTrouble(message.what, message.error);
       else if (message.kind === "changed") this.hooks.onChanged(message.keys);
       return;
     }
@@ -202,7 +202,7 @@ export function unavailable(verb: string, mayHaveRun: boolean, why: string, caus
   return new StoreUnavailableError(verb, mayHaveRun, { cause: new Error(why, { cause }) });
 }
 
-function isRefusal(answer: unknown): answer is Refusal {
+function isRefusalAnswer(answer: unknown): answer is RefusedCommand {
   return typeof answer === "object" && answer !== null && "refused" in answer;
 }
 

@@ -2,14 +2,14 @@ import { chmodSync, closeSync, fsyncSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { databaseFile, syncFolder } from "./folder.js";
 import { type Database, loadLibrary } from "./library.js";
-import { applicationId, format, schema } from "./schema.js";
+import { applicationId, format, schemaText } from "./schema.js";
 import { isBusy } from "./sqlite-error.js";
 
 /** How long another process may keep the database to itself. */
-const patienceMs = 4000;
+const lockPatienceMs = 4000;
 const shortestRestMs = 0.2;
 const longestRestMs = 0.8;
-const nothing = new Int32Array(new SharedArrayBuffer(4));
+const restWord = new Int32Array(new SharedArrayBuffer(4));
 
 const library = await loadLibrary();
 
@@ -33,7 +33,7 @@ export function prepareDatabase(db: Database, folder: string): void {
   if (mode !== "wal") throw new Error(`The data folder ${folder} cannot be used: its file system shares no memory.`);
   const isNew = immediately(db, () => {
     const isEmpty = db.prepare("SELECT 1 FROM sqlite_schema").get() === undefined;
-    if (isEmpty) db.exec(schema);
+    if (isEmpty) db.exec(schemaText);
     return isEmpty;
   });
   if (pragma(db, "application_id") !== applicationId) {
@@ -84,13 +84,13 @@ export function rollBack(db: Database): void {
  * came later is served first; here the one that has waited longest looks most often.
  */
 export function patiently<T>(work: () => T): T {
-  const endsAtMs = performance.now() + patienceMs;
+  const endsAtMs = performance.now() + lockPatienceMs;
   for (let restMs = longestRestMs; ; restMs = Math.max(shortestRestMs, 0.9 * restMs)) {
     try {
       return work();
     } catch (error) {
       if (!isBusy(error) || performance.now() > endsAtMs) throw error;
     }
-    Atomics.wait(nothing, 0, 0, restMs * (0.5 + Math.random()));
+    Atomics.wait(restWord, 0, 0, restMs * (0.5 + Math.random()));
   }
 }

@@ -8,7 +8,7 @@ const wantedFreeBytes = 1024 ** 3;
 
 /** Looks at the folder without opening it: a gateway may be at work there. */
 export function examineEmbedded({ path }: EmbeddedConfig): Finding[] {
-  const folder = nearest(path);
+  const folder = existingFolder(path);
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch {
@@ -29,7 +29,7 @@ export function examineEmbedded({ path }: EmbeddedConfig): Finding[] {
 }
 
 /** The folder, or the one above it that is there. */
-export function nearest(path: string): string {
+export function existingFolder(path: string): string {
   let folder = path;
   while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
   return folder;

@@ -11,7 +11,7 @@ const mostCounted = 50_000;
 const columns = `n, lower(hex(id)) AS key, route, namespace, lower(hex(key_hash)) AS keyHash, state,
   lower(hex(fingerprint)) AS fingerprint, attempts, status, cause, created, updated, due, coalesce(expires, due) AS expires`;
 
-interface Row {
+interface ListedRow {
   readonly n: number;
   readonly key: RecordKey;
   readonly route: string;
@@ -67,13 +67,13 @@ export class Listing {
   }
 
   peek(key: string, nowMs: number): (RecordView & { readonly n: number }) | undefined {
-    const row = this.#sql.one.get(key) as Row | undefined;
+    const row = this.#sql.one.get(key) as ListedRow | undefined;
     const view = row && viewOf(row, nowMs);
     return view && { ...view, n: row.n };
   }
 
   list(query: ListQuery, nowMs: number): ListPage {
-    const found: Row[] = [];
+    const found: ListedRow[] = [];
     for (const row of this.#candidates(query)) {
       const view = viewOf(row, nowMs);
       if (view === undefined || (query.state !== undefined && view.state !== query.state)) continue;
@@ -102,25 +102,25 @@ export class Listing {
   }
 
   /** More than are wanted, newest first. */
-  *#candidates({ state: wanted, route, keyHash, idPrefix, cursor }: ListQuery): Iterable<Row> {
+  *#candidates({ state: wanted, route, keyHash, idPrefix, cursor }: ListQuery): Iterable<ListedRow> {
     let before = cursor === undefined ? Number.MAX_SAFE_INTEGER : Number(cursor);
     const filters = [route ?? null, route ?? null, keyHash ?? null, keyHash ?? null] as const;
     if (idPrefix) {
       const [first, last] = [idPrefix.padEnd(64, "0"), idPrefix.padEnd(64, "f")];
-      yield* this.#sql.ofIds.iterate(first, last, before, ...filters) as Iterable<Row>;
+      yield* this.#sql.ofIds.iterate(first, last, before, ...filters) as Iterable<ListedRow>;
     } else if (wanted !== undefined && wanted !== "completed") {
       const codes = {
         in_flight: [state.inFlight, state.inFlight],
         in_doubt: [state.inFlight, state.inDoubt],
         not_replayable: [state.notReplayable, state.notReplayable],
       }[wanted as Exclude<RecordState, "completed">];
-      yield* this.#sql.ofState.iterate(...codes, before, ...filters) as Iterable<Row>;
+      yield* this.#sql.ofState.iterate(...codes, before, ...filters) as Iterable<ListedRow>;
     } else {
       for (;;) {
         const { from_: from } = this.#sql.chunk.get(before) as { from_: number | null };
         if (from === null) return;
         // Read whole: the next chunk is another look at the file.
-        yield* this.#sql.between.all(from, before, ...filters) as unknown as Row[];
+        yield* this.#sql.between.all(from, before, ...filters) as unknown as ListedRow[];
         before = from;
       }
     }
@@ -128,7 +128,7 @@ export class Listing {
 }
 
 /** As an operator sees it; `undefined` where it is released or over. */
-function viewOf(row: Row, nowMs: number): RecordView | undefined {
+function viewOf(row: ListedRow, nowMs: number): RecordView | undefined {
   const { n, state: code, created, updated, due, expires, ...rest } = row;
   if (code === state.released || expires <= nowMs) return undefined;
   const isOver = code === state.inFlight && due <= nowMs;

@@ -105,7 +105,7 @@ export interface ReaderVerbs {
 export type Command = readonly [number, string, ...unknown[]];
 
 /** In place of an answer. */
-export interface Refusal {
+export interface RefusedCommand {
   readonly refused: string;
   readonly mayHaveRun: boolean;
 }
@@ -114,7 +114,7 @@ export interface Refusal {
 export type Notice =
   | { readonly kind: "ready" }
   | { readonly kind: "failed"; readonly why: string }
-  | { readonly kind: "trouble"; readonly what: string; readonly error?: Error | undefined }
+  | { readonly kind: "warning"; readonly what: string; readonly error?: Error | undefined }
   /** Records that another process may have changed. */
   | { readonly kind: "changed"; readonly keys: readonly string[] };
 

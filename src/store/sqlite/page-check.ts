@@ -4,7 +4,7 @@ import type { Database } from "./library.js";
 import { isDamage } from "./sqlite-error.js";
 
 /** Of several processes on one folder one looks through a large file. */
-const againAfterMs = 10 * 60_000;
+const checkAgainAfterMs = 10 * 60_000;
 
 /**
  * Looks through every page. Throws one sentence where one is damaged. A large file is looked through while the store is
@@ -33,5 +33,5 @@ function findings(db: Database): string[] {
 function isOurTurn(db: Database): boolean {
   const nowMs = Date.now();
   const claim = db.prepare("UPDATE clock SET checked = ? WHERE abs(? - checked) > ?");
-  return immediately(db, () => claim.run(nowMs, nowMs, againAfterMs).changes === 1);
+  return immediately(db, () => claim.run(nowMs, nowMs, checkAgainAfterMs).changes === 1);
 }

@@ -4,8 +4,8 @@ import { Listing } from "./listing.js";
 import { type Command, type ReaderVerbs, shared, state, type ThreadStart } from "./messages.js";
 import { isDamage } from "./sqlite-error.js";
 import type { StoreClock } from "./store-clock.js";
-import type { Troubles } from "./troubles.js";
 import { sound } from "./verbs.js";
+import type { Warnings } from "./warnings.js";
 import { refusal } from "./writer.js";
 
 const frameBytes = 24 + 4096;
@@ -14,8 +14,8 @@ const copyAfter = 1000;
 /** From this size on the writer pauses for the last of it, so that the WAL begins from its start again. */
 const longFrames = 8192;
 const watchEveryMs = 5;
-const lookEveryMs = 50;
-const restMs = 1000;
+const walLookEveryMs = 50;
+const walRestMs = 1000;
 /** Watched records that are looked at in one go. */
 const mostLooked = 256;
 
@@ -25,8 +25,12 @@ const mostLooked = 256;
  */
 export class Reader implements ReaderVerbs {
   readonly #listing: Listing;
-  readonly #sql: { readonly fetch: Statement; readonly glance: Statement; readonly version: Statement };
-  /** What was last told of each watched record. */
+  readonly #sql: {
+    readonly fetch: ReaderStatement;
+    readonly glance: ReaderStatement;
+    readonly version: ReaderStatement;
+  };
+  /** What was last reported of each watched record. */
   readonly #watched = new Map<string, string>();
   #dataVersion: unknown;
   #copied = 0;
@@ -37,7 +41,7 @@ export class Reader implements ReaderVerbs {
     private readonly start: ThreadStart,
     private readonly db: Database,
     private readonly clock: StoreClock,
-    private readonly troubles: Troubles,
+    private readonly warnings: Warnings,
     private readonly onChanged: (keys: string[]) => void,
   ) {
     this.#listing = new Listing(db);
@@ -55,7 +59,7 @@ export class Reader implements ReaderVerbs {
       return [number, (this[verb as keyof ReaderVerbs] as (...args: unknown[]) => unknown)(...args)];
     } catch (error) {
       const what = isDamage(error) ? "The records' file is damaged. See docs/embedded-store.md." : undefined;
-      this.troubles.meet(what ?? "The store could not read.", error as Error);
+      this.warnings.meet(what ?? "The store could not read.", error as Error);
       return [number, refusal((error as Error).message, false)];
     }
   }
@@ -71,8 +75,8 @@ export class Reader implements ReaderVerbs {
       if (this.#watched.size > 0) this.#lookAtWatched();
       if (performance.now() >= this.#lookAtMs) this.#copyWal();
     } catch (error) {
-      this.#lookAtMs = performance.now() + restMs;
-      this.troubles.meet("The store could not copy its WAL.", error as Error);
+      this.#lookAtMs = performance.now() + walRestMs;
+      this.warnings.meet("The store could not copy its WAL.", error as Error);
     }
   }
 
@@ -119,12 +123,12 @@ export class Reader implements ReaderVerbs {
     if (version === this.#dataVersion) return;
     const changed: string[] = [];
     let looks = 0;
-    for (const [key, told] of this.#watched) {
+    for (const [key, reported] of this.#watched) {
       if (++looks > mostLooked) break;
       const row = this.#sql.glance.get(key) as { state: number; updated: number; due: number } | undefined;
       const isHeld = row?.state === state.inFlight && this.clock.nowMs() < row.due;
       const now = isHeld ? "" : row === undefined ? "gone" : `${row.state} ${row.updated}`;
-      if (now !== "" && now !== told) changed.push(key);
+      if (now !== "" && now !== reported) changed.push(key);
       // Behind all others, so that each has its turn.
       this.#watched.delete(key);
       this.#watched.set(key, now);
@@ -138,7 +142,7 @@ export class Reader implements ReaderVerbs {
     const written = Atomics.load(this.start.shared, shared.written);
     const isResting = written === this.#seen;
     this.#seen = written;
-    this.#lookAtMs = performance.now() + (isResting ? restMs : lookEveryMs);
+    this.#lookAtMs = performance.now() + (isResting ? walRestMs : walLookEveryMs);
     if (written === this.#copied || (!isResting && written - this.#copied < copyAfter)) return;
     const { log } = this.db.prepare("PRAGMA wal_checkpoint(PASSIVE)").get() as { log: number };
     this.#copied = written;
@@ -147,4 +151,4 @@ export class Reader implements ReaderVerbs {
   }
 }
 
-type Statement = ReturnType<Database["prepare"]>;
+type ReaderStatement = ReturnType<Database["prepare"]>;

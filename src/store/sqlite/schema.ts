@@ -20,7 +20,7 @@ export const format = 1;
 /** "IdGW": tells the file from other programs' (PRAGMA application_id). */
 export const applicationId = 0x49644757;
 
-export const schema = `
+export const schemaText = `
 CREATE TABLE record (
   n INTEGER PRIMARY KEY,
   id BLOB NOT NULL,

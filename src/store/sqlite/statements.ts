@@ -67,7 +67,7 @@ const texts = {
   /** n → in doubt. */
   strand: `
     UPDATE record SET state = 2, cause = ?, payload = ?, checksum = ?, updated = ?, due = ?, expires = NULL WHERE n = ?`,
-  /** n → released, and no lease fits any more: a late owner is told so for as long as the record would have stayed. */
+  /** n → released, and no lease fits any more: a late owner is answered so for as long as the record would have stayed. */
   void: `
     UPDATE record SET state = 3, token = NULL, payload = NULL, checksum = NULL, due = coalesce(expires, due),
            expires = NULL, cause = NULL, cause_before = NULL, token_before = NULL

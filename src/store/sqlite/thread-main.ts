@@ -9,8 +9,8 @@ import { checkPages } from "./page-check.js";
 import { Reader } from "./reader.js";
 import { isDamage } from "./sqlite-error.js";
 import { StoreClock } from "./store-clock.js";
-import { Troubles } from "./troubles.js";
 import { refuseDamagedWal } from "./wal-check.js";
+import { Warnings } from "./warnings.js";
 import { Writer } from "./writer.js";
 
 /*
@@ -25,7 +25,7 @@ const turnEveryMs = 1000;
 /** Answers that travel together. */
 const mostAnswered = 1024 * 1024;
 
-const cacheKiB = { writer: 32 * 1024, reader: 4 * 1024, checker: 1024 };
+const cacheKiBOf = { writer: 32 * 1024, reader: 4 * 1024, checker: 1024 };
 
 interface Opened {
   readonly db: Database;
@@ -35,19 +35,19 @@ interface Opened {
 const start = workerData as ThreadStart;
 const port = parentPort!;
 const queue = new CommandQueue(port, start.signal);
-const troubles = new Troubles((what, error) => post({ kind: "trouble", what, error }));
+const warnings = new Warnings((what, error) => post({ kind: "warning", what, error }));
 
 function post(notice: Notice): void {
   port.postMessage(notice);
 }
 
 /** Makes what is missing, and makes sure of what is there. The writer of a process is the first to open the folder. */
-function open(): Opened {
+function openFolder(): Opened {
   if (start.role === "writer") {
     prepareFolder(start.path);
     refuseDamagedWal(start.path);
   }
-  const db = connect(start.path, cacheKiB[start.role]);
+  const db = connect(start.path, cacheKiBOf[start.role]);
   try {
     if (start.role === "writer") {
       prepareDatabase(db, start.path);
@@ -63,7 +63,7 @@ function open(): Opened {
 
 function openPatiently(): Opened {
   try {
-    return patiently(open);
+    return patiently(openFolder);
   } catch (error) {
     if (!isDamage(error)) throw error;
     throw new Error(
@@ -72,8 +72,8 @@ function openPatiently(): Opened {
   }
 }
 
-async function write({ db, clock }: Opened): Promise<void> {
-  const writer = new Writer(start, db, clock, troubles, (what) => post({ kind: "trouble", what }));
+async function runWriter({ db, clock }: Opened): Promise<void> {
+  const writer = new Writer(start, db, clock, warnings, (what) => post({ kind: "warning", what }));
   post({ kind: "ready" });
   for (let isOpen = true; isOpen; ) {
     await turn();
@@ -92,8 +92,8 @@ async function write({ db, clock }: Opened): Promise<void> {
   writer.close();
 }
 
-async function read({ db, clock }: Opened): Promise<void> {
-  const reader = new Reader(start, db, clock, troubles, (keys) => post({ kind: "changed", keys }));
+async function runReader({ db, clock }: Opened): Promise<void> {
+  const reader = new Reader(start, db, clock, warnings, (keys) => post({ kind: "changed", keys }));
   post({ kind: "ready" });
   for (let isOpen = true; isOpen; ) {
     await turn();
@@ -131,8 +131,8 @@ function sizeOf(answer: unknown): number {
 
 try {
   const opened = openPatiently();
-  if (start.role === "writer") await write(opened);
-  else if (start.role === "reader") await read(opened);
+  if (start.role === "writer") await runWriter(opened);
+  else if (start.role === "reader") await runReader(opened);
   else {
     opened.db.close();
     post({ kind: "ready" });

@@ -15,7 +15,7 @@ export class DiskFull extends Error {
 const inlineBytes = 16 * 1024;
 const mostInline = 4 * 1024 * 1024;
 
-interface Row {
+interface StoredRow {
   readonly n: number;
   readonly state: number;
   readonly token: string;
@@ -199,15 +199,15 @@ export class Verbs implements WriterVerbs {
   }
 
   /** A record that is over is as good as none. */
-  #find(key: string): Row | undefined {
-    const row = this.sql.find.get(key) as Row | undefined;
+  #find(key: string): StoredRow | undefined {
+    const row = this.sql.find.get(key) as StoredRow | undefined;
     if (row === undefined || this.nowMs < row.expires) return row;
     if (this.permission !== "nothing") this.sql.remove.run(row.n);
     return undefined;
   }
 
   /** The record that its owner may free; `true`: there is nothing to free; `false`: it is not the caller's. */
-  #owned(key: string, token: string): Row | boolean {
+  #owned(key: string, token: string): StoredRow | boolean {
     this.#mayWrite();
     const row = this.#find(key);
     if (row === undefined) return true;
@@ -225,14 +225,14 @@ export class Verbs implements WriterVerbs {
     this.sql.restore.run(...end, key, token, fingerprint, this.nowMs, route, namespace, keyHash);
   }
 
-  #payload(row: Row): Payload {
+  #payload(row: StoredRow): Payload {
     const size = row.size ?? 0;
     if (size > inlineBytes || this.#inlined + size > mostInline) return { n: row.n, updated: row.updated, size };
     this.#inlined += size;
     return sound(this.sql.payload.get(row.n))!;
   }
 
-  #isAsSeen(row: Row, seen: Seen | undefined): boolean {
+  #isAsSeen(row: StoredRow, seen: Seen | undefined): boolean {
     if (seen === undefined) return true;
     const isOver = row.state === state.inFlight && this.nowMs >= row.due;
     return (

@@ -16,7 +16,7 @@ const bigEndianMagic = 0x377f0683;
 const littleEndianMagic = 0x377f0682;
 /** Another process may be writing: what looks damaged is looked at again. */
 const looks = 3;
-const restMs = 30;
+const checkAgainMs = 30;
 
 /** Throws one sentence where acknowledged commits lie behind a damaged frame. Reads only. */
 export function refuseDamagedWal(folder: string): void {
@@ -28,13 +28,13 @@ export function refuseDamagedWal(folder: string): void {
         `The data folder ${folder} is damaged: ${databaseFile}-wal at byte ${place}, with commits behind it. Nothing was changed; see docs/embedded-store.md.`,
       );
     }
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, restMs);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, checkAgainMs);
   }
 }
 
 /** Where the first damaged frame lies behind which there are commits, or `undefined`. */
 export function damagedFrame(file: string): number | undefined {
-  const fd = open(file);
+  const fd = openIfThere(file);
   if (fd === undefined) return undefined;
   try {
     return scan(fd, fstatSync(fd).size);
@@ -48,7 +48,7 @@ function scan(fd: number, size: number): number | undefined {
   if (size <= headerBytes || readSync(fd, header, 0, headerBytes, 0) < headerBytes) return undefined;
   const magic = header.readUInt32BE(0);
   const isBigEndian = magic === bigEndianMagic;
-  const begun = checksum(header, 0, 24, [0, 0], isBigEndian);
+  const begun = sumOf(header, 0, 24, [0, 0], isBigEndian);
   const isHeader = (isBigEndian || magic === littleEndianMagic) && isEqual(begun, header, 24);
   // A header lies in one sector: it is not torn. One of zeros was made and never written.
   if (!isHeader) return header.every((byte) => byte === 0) ? undefined : 0;
@@ -60,7 +60,7 @@ function scan(fd: number, size: number): number | undefined {
   for (let at = headerBytes; at + frame.length <= size; at += frame.length) {
     if (readSync(fd, frame, 0, frame.length, at) < frame.length) break;
     const isOfThisWal = frame.compare(header, 16, 24, 8, 16) === 0;
-    const next = checksum(frame, frameHeaderBytes, frame.length, checksum(frame, 0, 8, sum, isBigEndian), isBigEndian);
+    const next = sumOf(frame, frameHeaderBytes, frame.length, sumOf(frame, 0, 8, sum, isBigEndian), isBigEndian);
     const isWhole = isOfThisWal && isEqual(next, frame, 16);
     const isCommit = frame.readUInt32BE(4) > 0;
     if (damagedAt === undefined && !isWhole) {
@@ -79,7 +79,7 @@ function scan(fd: number, size: number): number | undefined {
 type Sum = readonly [number, number];
 
 /** The sums of 32-bit words in pairs, going on from `sum`. */
-function checksum(bytes: Buffer, from: number, to: number, sum: Sum, isBigEndian: boolean): Sum {
+function sumOf(bytes: Buffer, from: number, to: number, sum: Sum, isBigEndian: boolean): Sum {
   let [first, second] = sum;
   for (let at = from; at < to; at += 8) {
     first = (first + (isBigEndian ? bytes.readUInt32BE(at) : bytes.readUInt32LE(at)) + second) >>> 0;
@@ -92,7 +92,7 @@ function isEqual([first, second]: Sum, bytes: Buffer, at: number): boolean {
   return bytes.readUInt32BE(at) === first && bytes.readUInt32BE(at + 4) === second;
 }
 
-function open(file: string): number | undefined {
+function openIfThere(file: string): number | undefined {
   try {
     return openSync(file, "r");
   } catch (error) {

@@ -1,15 +1,15 @@
 import { connect, immediately, patiently, pragma, rollBack } from "./database.js";
 import type { Database } from "./library.js";
-import { type Command, type Refusal, shared, type ThreadStart } from "./messages.js";
+import { type Command, type RefusedCommand, shared, type ThreadStart } from "./messages.js";
 import { Room } from "./room.js";
 import { format } from "./schema.js";
 import { endsTransaction, isDamage, isDiskFull } from "./sqlite-error.js";
 import { prepareStatements } from "./statements.js";
 import type { StoreClock } from "./store-clock.js";
-import type { Troubles } from "./troubles.js";
 import { DiskFull, type Permission, Verbs } from "./verbs.js";
+import type { Warnings } from "./warnings.js";
 
-const cacheKiB = 32 * 1024;
+const writerCacheKiB = 32 * 1024;
 const pageBytes = 4096;
 const expireEveryMs = 1000;
 const expireAgainMs = 20;
@@ -35,7 +35,7 @@ export class Writer {
     private readonly start: ThreadStart,
     db: Database,
     private readonly clock: StoreClock,
-    private readonly troubles: Troubles,
+    private readonly warnings: Warnings,
     onTrouble: (what: string) => void,
   ) {
     this.#use(db);
@@ -129,7 +129,7 @@ export class Writer {
     } catch (error) {
       if (endsTransaction(error)) throw error;
       // A record that cannot be read must not take the rest of the batch with it.
-      if (!(error instanceof DiskFull)) this.troubles.meet("The store could not carry out a command.", error as Error);
+      if (!(error instanceof DiskFull)) this.warnings.meet("The store could not carry out a command.", error as Error);
       return refusal((error as Error).message, false);
     }
   }
@@ -150,14 +150,14 @@ export class Writer {
   #meet(error: Error): void {
     if (isDamage(error)) {
       this.#damage = new Error(`the records' file is damaged: ${error.message}`);
-      this.troubles.meet(
+      this.warnings.meet(
         "The records' file is damaged: nothing is written to it any more. See docs/embedded-store.md.",
         error,
       );
     } else if (endsTransaction(error)) {
       this.#broken = error;
-      this.troubles.meet("The store's disk failed: what was being written is uncertain.", error);
-    } else this.troubles.meet("The store could not carry out commands.", error);
+      this.warnings.meet("The store's disk failed: what was being written is uncertain.", error);
+    } else this.warnings.meet("The store could not carry out commands.", error);
   }
 
   /**
@@ -173,7 +173,7 @@ export class Writer {
       } catch {
         // It is closed already, by an attempt before.
       }
-      this.#use(patiently(() => connect(this.start.path, cacheKiB)));
+      this.#use(patiently(() => connect(this.start.path, writerCacheKiB)));
       const { busy } = this.#db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get() as { busy: number };
       if (busy === 0) this.#broken = undefined;
     } catch (error) {
@@ -188,12 +188,12 @@ export class Writer {
     try {
       this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)");
     } catch (error) {
-      this.troubles.meet("The store could not shorten its WAL.", error as Error);
+      this.warnings.meet("The store could not shorten its WAL.", error as Error);
     }
   }
 }
 
-export function refusal(refused: string, mayHaveRun: boolean): Refusal {
+export function refusal(refused: string, mayHaveRun: boolean): RefusedCommand {
   return { refused, mayHaveRun };
 }
 
