@@ -60,8 +60,9 @@ export class Flight {
   join(client: Client): void {
     const { policy } = client.attempt;
     const mayWait = policy.concurrency === "wait" || this.phase === "claiming";
-    // Where this process does not run the request itself its first client is one of those who wait.
-    const waiting = this.phase === "watching" ? this.#waiters.size : this.#waiters.size - 1;
+    // The client whose request runs here is none of those who wait, and may have its stream already.
+    const isFirstServed = this.phase !== "watching" && this.#waiters.has(this.#first);
+    const waiting = this.#waiters.size - (isFirstServed ? 1 : 0);
     if (!mayWait || waiting >= policy.maxWaiters) {
       client.reply({ kind: "problem", problem: inProgress, result: "in_progress" });
       return;

@@ -242,6 +242,16 @@ const broken: Record<string, [rule: string, history: History]> = {
     { ...good, dispatches: [dispatched(1, { behaviour: "unknown", status: 504 })] },
   ],
   "not done, but kept": ["a release frees the key", { ...good, dispatches: [notNow] }],
+  "refused the second time, and the first one forgotten": [
+    "a second attempt frees no doubt",
+    {
+      ...good,
+      route: "retry",
+      requests: [asked(refused("upstream-reset")), asked(answered(2, { status: 429 }), { atMs: 190, endedAtMs: 260 })],
+      dispatches: [cutOff, dispatched(2, { behaviour: "release", status: 429 })],
+      ending: ended("absent", 2, answered(3)),
+    },
+  ],
   "acknowledged, then doubted": [
     "what was acknowledged is kept",
     { ...good, ending: ended("in_doubt", 1, refused("outcome-unknown")) },

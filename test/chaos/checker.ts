@@ -31,6 +31,7 @@ const rules: Readonly<Record<string, Rule>> = {
   "a doubt is kept": doubtIsKept,
   "a doubt has a cause": doubtHasCause,
   "a release frees the key": releaseFrees,
+  "a second attempt frees no doubt": secondAttemptFreesNothing,
   "what was acknowledged is kept": acknowledgedIsKept,
   "the end is what the record says": endIsWhatTheRecordSays,
 };
@@ -250,6 +251,17 @@ function releaseFrees(history: History): string[] {
   return state === "completed" || state === "not_replayable"
     ? [`dispatch ${last.n} answered ${last.status}, which means not done, but the record is ${state}`]
     : [];
+}
+
+/** Where doubts are taken over: what is said of a later attempt says nothing of the one whose outcome is unknown. */
+function secondAttemptFreesNothing(history: History): string[] {
+  const last = lastDispatch(history);
+  if (history.route !== "retry" || last === undefined || mayLoseStore(history)) return [];
+  if (fateOf(last) !== "released" || history.ending?.state !== "absent") return [];
+  const doubted = history.dispatches.find((dispatch) => dispatch.n < last.n && fateOf(dispatch) === "unknown");
+  return doubted === undefined
+    ? []
+    : [`dispatch ${last.n} was refused, and with it the doubt about dispatch ${doubted.n} is gone`];
 }
 
 function acknowledgedIsKept(history: History): string[] {

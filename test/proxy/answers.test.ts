@@ -38,10 +38,10 @@ function raw(path: string, key: string, method = "POST"): Promise<RawResponse> {
   );
 }
 
-/** Without what belongs to the connection, and without `Via`. */
+/** Without what belongs to the connection, `Via`, and the time until which the answer is kept. */
 const fieldsOf = (response: RawResponse) =>
   response.headers
-    .filter(([name]) => !/^(connection|keep-alive|via|idempotency-record)$/i.test(name))
+    .filter(([name]) => !/^(connection|keep-alive|via|idempotency-record|idempotency-expires)$/i.test(name))
     .map((pair) => pair.join(": "));
 
 let keys = 0;
@@ -67,6 +67,19 @@ t.test("the first answer is the upstream's, field by field; a replay has Age and
   for (const response of [first, replay]) {
     t.match([response.status, response.reason, response.body.toString("latin1")], [201, "Made", "\x00\xff\n"]);
   }
+});
+
+t.test("a stored answer says until when it is replayed, and what is not stored does not", async (t) => {
+  upstream.on("/pay", octets("HTTP/1.1 200 OK\r\nIdempotency-Expires: never\r\nContent-Length: 0\r\n\r\n"));
+  const key = newKey();
+  const untilOf = (response: RawResponse) => Date.parse(headerOf(response, "idempotency-expires") ?? "");
+  const first = untilOf(await raw("/pay", key));
+  t.ok(first > Date.now(), "an HTTP date, and the upstream's own is left out");
+  gateway.store.passTime(60_000);
+  const replay = untilOf(await raw("/pay", key));
+  t.ok(first - replay >= 55_000 && first - replay <= 61_000, "of the record, so that it stays where it is");
+  upstream.on("/pay", answer(429, "later"));
+  t.equal(headerOf(await raw("/pay", newKey()), "idempotency-expires"), undefined);
 });
 
 t.test("without a Date none is made up, and an Age is counted on", async (t) => {

@@ -11,7 +11,7 @@ const elsewhere = await Upstream.start(t);
 const probe = (url: string, more: object = {}) => ({ inDoubt: "probe", probe: { url, ...more } });
 const minute = 60_000;
 const routes = [
-  guarded("/hold", upstream.url, { lease: "1s", retention: "1h" }),
+  guarded("/hold", upstream.url, { lease: "1s", retention: "1h", inDoubtRetention: "1h" }),
   guarded("/retry", upstream.url, { inDoubt: "retry", lease: "1m" }),
   guarded("/probe/:tenant", upstream.url, {
     ...probe(`${upstream.url}/made/{path.tenant}/{key}?item={body:/item/id}&fixed=1`),
@@ -40,7 +40,7 @@ async function doubt(path: string, options: Parameters<typeof post>[1]): Promise
   if (status !== 502) throw new Error(`${status} leaves no doubt`);
 }
 
-t.test("hold: a doubt lasts until its retention is over; then the key is a new one", async (t) => {
+t.test("hold: a doubt lasts until inDoubtRetention is over; then the key is a new one", async (t) => {
   await doubt("/hold", { key: "held" });
   const before = upstream.count("/hold");
   upstream.on("/hold", answer(201));

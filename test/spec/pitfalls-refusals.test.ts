@@ -12,7 +12,7 @@ const nobody = `http://127.0.0.1:${await freePort()}`;
 const gateway = await SampleGateway.start(t, {
   server: { limits: { requestBody: "8KiB" } },
   routes: [
-    guarded("/pay", upstream.url, { lease: "1s", retention: "1h" }),
+    guarded("/pay", upstream.url, { lease: "1s", retention: "1h", inDoubtRetention: "1h" }),
     guarded("/reject", upstream.url, { concurrency: "reject" }),
     guarded("/nobody", nobody),
     guarded("/json", upstream.url, { fingerprint: { body: "json" } }),
@@ -20,7 +20,12 @@ const gateway = await SampleGateway.start(t, {
 });
 const other = await SampleGateway.start(
   t,
-  { routes: [guarded("/pay", upstream.url, { lease: "1s", retention: "1h" }), guarded("/nobody", nobody)] },
+  {
+    routes: [
+      guarded("/pay", upstream.url, { lease: "1s", retention: "1h", inDoubtRetention: "1h" }),
+      guarded("/nobody", nobody),
+    ],
+  },
   gateway,
 );
 const { url, store, trouble } = gateway;
