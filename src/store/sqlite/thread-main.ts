@@ -76,7 +76,7 @@ async function runWriter({ db, clock }: Opened): Promise<void> {
   const writer = new Writer(start, db, clock, warnings, (what) => post({ kind: "warning", what }));
   post({ kind: "ready" });
   for (let isOpen = true; isOpen; ) {
-    await turn();
+    await yieldNow();
     const commands = queue.next(() => writer.dueInMs);
     if (commands.length === 0) {
       writer.tidy();
@@ -96,7 +96,7 @@ async function runReader({ db, clock }: Opened): Promise<void> {
   const reader = new Reader(start, db, clock, warnings, (keys) => post({ kind: "changed", keys }));
   post({ kind: "ready" });
   for (let isOpen = true; isOpen; ) {
-    await turn();
+    await yieldNow();
     const commands = queue.next(() => reader.dueInMs);
     let answers: unknown[] = [];
     let bytes = 0;
@@ -117,7 +117,7 @@ async function runReader({ db, clock }: Opened): Promise<void> {
 }
 
 let turnAtMs = performance.now();
-async function turn(): Promise<void> {
+async function yieldNow(): Promise<void> {
   if (performance.now() < turnAtMs + turnEveryMs) return;
   await setImmediate();
   turnAtMs = performance.now();
