@@ -90,6 +90,7 @@ export class DatabaseThread {
   #current!: Generation;
   #state: "up" | "down" | "silent" | "closing" = "down";
   #silence = 0;
+  #isHeld = false;
   #clock: NodeJS.Timeout | undefined;
   readonly #onExit = () => {
     // Node waits for its threads, and this one waits for a disk that does not answer.
@@ -115,6 +116,20 @@ export class DatabaseThread {
     const { pending, worker } = this.#current;
     if (pending.size === 0) worker.ref();
     return this.#current.ask(verb, args);
+  }
+
+  /** While `isHeld` the thread has something to report, and the process waits for it. */
+  hold(isHeld: boolean): void {
+    if (this.#isHeld === isHeld) return;
+    this.#isHeld = isHeld;
+    if (isHeld && this.#state === "up") this.#current.worker.ref();
+    else this.#restIfIdle();
+  }
+
+  /** The process may end while no caller waits for anything. */
+  #restIfIdle(): void {
+    const { pending, worker } = this.#current;
+    if (pending.size === 0 && !this.#isHeld && this.#state !== "closing") worker.unref();
   }
 
   /** Everything asked for before is carried out first. */
@@ -154,6 +169,7 @@ export class DatabaseThread {
     this.#current = generation;
     if (this.#state === "closing") void generation.ask("close", []).catch(() => {});
     else this.#state = "up";
+    if (this.#isHeld) worker.ref();
   }
 
   #hear(generation: Generation, message: Notice | unknown[]): void {
@@ -165,8 +181,7 @@ export class DatabaseThread {
     this.#silence = 0;
     if (this.#state === "silent" && generation === this.#current) this.#state = "up";
     generation.settle(message, this.hooks.onUnwanted);
-    // The process may end while no caller waits for anything.
-    if (generation.pending.size === 0 && this.#state !== "closing") generation.worker.unref();
+    if (generation === this.#current) this.#restIfIdle();
   }
 
   #tick(): void {

@@ -187,9 +187,11 @@ export class EmbeddedStore implements RecordStore {
   watch(key: RecordKey, wake: () => void): () => void {
     const stop = this.watchers.add(key, wake);
     if (this.watchers.count(key) === 1) this.#read("watch", key).catch(() => {});
+    this.reader.hold(true);
     return () => {
       stop();
       if (this.watchers.count(key) === 0) this.#read("unwatch", key).catch(() => {});
+      this.reader.hold(this.watchers.any);
     };
   }
 
