@@ -10,6 +10,7 @@ const scripts = JSON.parse(readFileSync(new URL("../package.json", import.meta.u
 const suites = [
   { script: "check", minutes: 8 },
   { script: "test", minutes: 25 },
+  { script: "test:full-parsers", minutes: 10 },
   { script: "demo", minutes: 4 },
   { script: "chaos:short", minutes: 8 },
   { script: "test:chart", minutes: 8 },

@@ -56,7 +56,7 @@ t.test("the routes in force are shown with their upstreams, without a secret, an
     upstream: { url: "http://upstream.internal:3000", timeout: "30s" },
     idempotency: {
       key: { from: ["header:Idempotency-Key"], required: true, maxLength: 255 },
-      scope: ["header:authorization?"],
+      scope: ["client"],
       retention: "1d",
       lease: "15s",
       outcomes: { when: [], release: [401, 503], unknown: [502, 504] },

@@ -133,7 +133,7 @@ export class SampleGateway {
   }
 }
 
-/** `FAST_PATH=off`: every file that uses this runs with `server.fastPath: false` (`test/full-parsers.test.ts`). */
+/** `FAST_PATH=off`: every file that uses this runs with `server.fastPath: false` (`npm run test:full-parsers`). */
 export const isFastPathOn = process.env.FAST_PATH !== "off";
 
 const watched = [
