@@ -17,6 +17,7 @@ import { TrafficLanes } from "./proxy/lanes.js";
 import { Pools } from "./proxy/pools.js";
 import { TrafficServer } from "./proxy/server.js";
 import { Tunnels } from "./proxy/upgrade.js";
+import { UsualTimes } from "./proxy/usual-times.js";
 import { openStore } from "./store/open.js";
 import type { RecordStore } from "./store/record-store.js";
 import { tracedStore } from "./store/traced-store.js";
@@ -66,7 +67,10 @@ export async function startGateway(
   const server = new TrafficServer(config);
   const { route: passTo } = server;
   const tracer = tracing?.tracer;
-  const lanes = new TrafficLanes({ engine, hub, pools, tunnels, budget, passTo, readiness, tracer }, config);
+  const lanes = new TrafficLanes(
+    { engine, hub, pools, tunnels, usual: new UsualTimes(hub), budget, passTo, readiness, tracer },
+    config,
+  );
   let admin: FastifyInstance | undefined;
   if (lead === undefined) {
     const certificates = () => config.certificates;

@@ -46,7 +46,7 @@ export class Errand implements Client, Work {
 
   constructor(
     private readonly task: Task,
-    private readonly parts: Pick<LaneParts, "hub" | "pools" | "engine">,
+    private readonly parts: Pick<LaneParts, "hub" | "pools" | "engine" | "usual">,
   ) {
     const { visit, identified } = task;
     const { attempt } = identified;
@@ -78,7 +78,8 @@ export class Errand implements Client, Work {
     this.attempt.trace?.waited(durationMs);
   }
 
-  reply(answer: Answer): void {
+  reply(given: Answer): void {
+    const answer = this.#withRetryAfter(given);
     const { visit, inForce, guarded, identified, desk } = this.task;
     const { route, policy, head } = guarded;
     const { scope } = identified;
@@ -111,6 +112,13 @@ export class Errand implements Client, Work {
         }),
       ),
     );
+  }
+
+  /** Of a request in progress it is known how long its route usually takes, and how long this client has waited. */
+  #withRetryAfter(answer: Answer): Answer {
+    if (answer.kind !== "problem" || answer.problem.code !== "in-progress") return answer;
+    const retryAfterSeconds = this.parts.usual.retryAfterSeconds(this.attempt.route.name, this.#awayMs);
+    return { ...answer, problem: { ...answer.problem, retryAfterSeconds } };
   }
 
   run(isOurs: () => boolean): Promise<Outcome> {

@@ -12,6 +12,7 @@ import { pseudonymOf } from "./pseudonym.js";
 import type { FastifyRouting } from "./server.js";
 import { compileTrust } from "./trust.js";
 import type { Tunnels } from "./upgrade.js";
+import type { UsualTimes } from "./usual-times.js";
 
 /** What the lanes work with, as long as the process lives. */
 export interface LaneParts {
@@ -19,6 +20,7 @@ export interface LaneParts {
   readonly hub: EventHub;
   readonly pools: Pools;
   readonly tunnels: Tunnels;
+  readonly usual: UsualTimes;
   readonly budget: BodyBudget;
   readonly passTo: FastifyRouting;
   readonly readiness: Readiness;

@@ -12,6 +12,7 @@ import { TrafficLanes } from "../../src/proxy/lanes.js";
 import { Pools } from "../../src/proxy/pools.js";
 import { TrafficServer } from "../../src/proxy/server.js";
 import { Tunnels } from "../../src/proxy/upgrade.js";
+import { UsualTimes } from "../../src/proxy/usual-times.js";
 import type { RecordView } from "../../src/store/record-store.js";
 import { MemoryStore } from "../store/memory-store.js";
 import { type Trouble, troubled } from "./troubled-store.js";
@@ -58,7 +59,8 @@ export class SampleGateway {
     this.budget = new BodyBudget(config.server.limits.bufferedBodiesBytes);
     this.engine = new Engine(troubled(store, trouble), hub);
     this.server = new TrafficServer(config);
-    const parts = { engine: this.engine, hub, pools: this.#pools, tunnels: this.#tunnels, budget: this.budget };
+    const usual = new UsualTimes(hub);
+    const parts = { engine: this.engine, hub, pools: this.#pools, tunnels: this.#tunnels, usual, budget: this.budget };
     this.#lanes = new TrafficLanes({ ...parts, readiness: this.readiness, passTo: this.server.route }, config);
   }
 
