@@ -128,7 +128,12 @@ const probe = group(
       item: status,
       description: "It happened: this answer is stored as the response.",
     }),
-    notDone: list({ default: [404], minItems: 1, item: status, description: "It did not happen: the retry may run." }),
+    notDone: list({
+      default: [],
+      item: status,
+      description:
+        "It did not happen, and never will: the retry may run. Without one the probe can only confirm; many a 404 means \"not yet\".",
+    }),
   },
 );
 
