@@ -13,7 +13,7 @@ export function diskShim(t: Test): string | undefined {
   const compiled = spawnSync("cc", ["-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], { encoding: "utf8" });
   if (compiled.status === 0) return library;
   const why = `the disk is only made to fail where there is a C compiler on Linux: ${compiled.error?.message ?? compiled.stderr}`;
-  if (process.env["CI"]) t.fail(why);
+  if (process.env.CI) t.fail(why);
   else t.comment(why);
   return undefined;
 }

@@ -10,10 +10,17 @@ import { openEmbeddedStore } from "../../src/store/sqlite/sqlite-store.js";
 import { asking, leaseOn, newKey, origin, responseOf } from "./contract-material.js";
 
 const [path = "", thread = "", width = "", most = "", blockMs = "", mode = ""] = process.argv.slice(2);
-const traceFile = mode === "trace" ? process.env["DISK_TRACE"] : undefined;
+const traceFile = mode === "trace" ? process.env.DISK_TRACE : undefined;
 
 function say(line: string): void {
-  writeSync(1, `${line}\n`);
+  for (let text = `${line}\n`; text !== ""; ) {
+    try {
+      text = text.slice(writeSync(1, text));
+    } catch (error) {
+      // The reader of the pipe is slow.
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    }
+  }
   if (traceFile === undefined || !/^(won|stored) /.test(line)) return;
   const head = Buffer.alloc(40);
   head.write("A", 0);

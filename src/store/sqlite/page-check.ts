@@ -23,7 +23,7 @@ function findings(db: Database): string[] {
     return db
       .prepare("PRAGMA quick_check(1)")
       .all()
-      .map((row) => String(Object.values(row as object)[0]));
+      .map((row) => String(Object.values(row as object)[0]).replace(/^\*\*\*.*\*\*\*\s+/, ""));
   } catch (error) {
     if (!isDamage(error)) throw error;
     return [(error as Error).message];
