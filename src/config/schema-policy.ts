@@ -132,7 +132,7 @@ const probe = group(
       default: [],
       item: status,
       description:
-        "It did not happen, and never will: the retry may run. Without one the probe can only confirm; many a 404 means \"not yet\".",
+        'It did not happen, and never will: the retry may run. Without one the probe can only confirm; many a 404 means "not yet".',
     }),
   },
 );
