@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
 import type { FastifyRequest } from "fastify";
 import type { Config } from "../config/config.js";
+import { oneLine } from "../rules/one-line.js";
 import { asksForPage, isConsoleFile } from "./console-files.js";
 import { Refusal } from "./refusal.js";
 
@@ -32,7 +33,7 @@ function isOpenPage(request: FastifyRequest): boolean {
 /** Who is named in the audit line. The header is believed: whoever may write here could write anything else as well. */
 export function whoAsks(request: FastifyRequest, { token }: Config["admin"]): string {
   const user = request.headers["x-forwarded-user"];
-  if (typeof user === "string" && user !== "") return user;
+  if (typeof user === "string" && user !== "") return oneLine(user);
   return token === null ? "local" : "token";
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { FastifyRequest } from "fastify";
+import { isOneLine } from "../rules/one-line.js";
 import type { RecordView } from "../store/record-store.js";
 import { recordJson } from "./record-json.js";
 import { invalid, Refusal } from "./refusal.js";
@@ -39,7 +40,7 @@ export function recordChanged(view?: RecordView): Refusal {
 /** Why an operator does it, for the audit line. It is written as it is, so it is one line without control characters. */
 export function readReason(reason: unknown): string | undefined {
   if (reason === undefined || reason === "") return undefined;
-  if (typeof reason !== "string" || reason.length > maxReasonLength || /\p{Cc}|\p{Zl}|\p{Zp}/u.test(reason)) {
+  if (typeof reason !== "string" || reason.length > maxReasonLength || !isOneLine(reason)) {
     throw invalid(`"reason" is one line of at most ${maxReasonLength} characters.`);
   }
   return reason;

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { EventHub, Events } from "../events.js";
+import { oneLine } from "../rules/one-line.js";
 import { errorFields, withoutSecrets } from "./error-fields.js";
 
 const maxPathLength = 1024;
@@ -23,7 +24,10 @@ export function logEvents(hub: EventHub, logger: Logger): void {
   // Who changed a record is always written, unless nothing is.
   const always = logger.level === "silent" ? logger : logger.child({}, { level: "info" });
   hub.on("audit", ({ who, action, key, result, reason }) => {
-    always.info({ who: who.slice(0, maxWhoLength), action, key: short(key), result, reason }, "an operator's write");
+    always.info(
+      { who: oneLine(who.slice(0, maxWhoLength)), action, key: short(key), result, reason },
+      "an operator's write",
+    );
   });
 }
 
@@ -49,7 +53,7 @@ function requestFields(event: Events["request"]): object {
   const { traceparent } = event;
   return {
     method: event.method,
-    path: event.path.length > maxPathLength ? `${event.path.slice(0, maxPathLength)}…` : event.path,
+    path: oneLine(event.path.length > maxPathLength ? `${event.path.slice(0, maxPathLength)}…` : event.path),
     route: event.route,
     result: event.result,
     status: event.status,

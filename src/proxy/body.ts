@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { ByteCollector } from "./byte-collector.js";
+import { UnreadAnswers } from "./unread-answers.js";
 
 export interface ReadWhole {
   readonly kind: "read";
@@ -17,8 +18,12 @@ export type BodyRead =
 /** The bytes of request bodies held in memory, of all requests at once. */
 export class BodyBudget {
   #usedBytes = 0;
+  /** What waits for clients has as much for itself: a client that does not read takes nothing from one that asks. */
+  readonly unread: UnreadAnswers;
 
-  constructor(public limitBytes: number) {}
+  constructor(public limitBytes: number) {
+    this.unread = new UnreadAnswers(limitBytes);
+  }
 
   get usedBytes(): number {
     return this.#usedBytes;

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { TurnoverMap } from "../turnover.js";
 import { ClientConnection, type Turn } from "./client-connection.js";
 import { closeGently } from "./close-gently.js";
 import { attachParser } from "./node-parser.js";
@@ -23,7 +24,7 @@ interface Served {
 
 /** The clients' connections that node's server reads. */
 export class Connections {
-  readonly #served = new Map<Socket, Served>();
+  readonly #served = new TurnoverMap<Socket, Served>();
   #timer: NodeJS.Timeout | undefined;
   #isClosing = false;
 
@@ -69,7 +70,7 @@ export class Connections {
   /** Each ends with the last answer it is owed; one that is owed nothing ends at once. */
   endAllWhenAnswered(): void {
     this.#isClosing = true;
-    for (const { connection } of this.#served.values()) connection.endWhenAnswered();
+    for (const [, { connection }] of this.#served) connection.endWhenAnswered();
   }
 
   #of({ socket }: IncomingMessage): ClientConnection | undefined {

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Answer, ProbeAnswer, Work } from "../engine/answer.js";
 import type { Client } from "../engine/flight.js";
 import type { Attempt, Outcome, Upstream } from "../model.js";
@@ -18,6 +19,7 @@ import type { Visit } from "./visit.js";
 
 /** The client's side of an errand. */
 export interface Desk {
+  readonly socket: Socket;
   /** Writes the answer, or nothing where the client has left. Never throws: what cannot be written is told to `onFault`. */
   send(answer: Answer, context: ReplyContext, onFault: (error: Error) => void): Sent;
   /** The request's body is not needed any more; perhaps told twice. */
@@ -46,7 +48,7 @@ export class Errand implements Client, Work {
 
   constructor(
     private readonly task: Task,
-    private readonly parts: Pick<LaneParts, "hub" | "pools" | "engine" | "usual">,
+    private readonly parts: Pick<LaneParts, "hub" | "pools" | "engine" | "usual" | "budget">,
   ) {
     const { visit, identified } = task;
     const { attempt } = identified;
@@ -80,10 +82,10 @@ export class Errand implements Client, Work {
 
   reply(given: Answer): void {
     const answer = this.#withRetryAfter(given);
-    const { visit, inForce, guarded, identified, desk } = this.task;
+    const { visit, inForce, guarded, identified, desk: client } = this.task;
     const { route, policy, head } = guarded;
     const { scope } = identified;
-    desk.free();
+    client.free();
     visit.overheadMs = Math.max(0, performance.now() - this.#begunMs - this.#awayMs);
     if (visit.trace !== undefined) traceAnswer(visit.trace, answer);
     if (answer.kind === "response" && answer.ageMs !== null) {
@@ -102,8 +104,12 @@ export class Errand implements Client, Work {
       request: head.rawHeaders,
       patienceMs: route.upstream.timeoutMs,
     };
+    if (answer.kind === "response" && !visit.isClosed) {
+      const { unread } = this.parts.budget;
+      if (unread.add(client.socket, answer.response.body)) visit.onClosed = () => unread.taken(client.socket);
+    }
     visit.done(
-      desk.send(answer, context, (error) =>
+      client.send(answer, context, (error) =>
         this.parts.hub.emit("fault", {
           what: "an answer cannot be written",
           route: route.name,

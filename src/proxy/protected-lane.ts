@@ -71,7 +71,7 @@ export class ProtectedLane {
     if (identified.kind === "identified") {
       const { request, response } = visit;
       const peer = peerOf(request.socket, inForce);
-      const desk: Desk = { send: (...answer) => sendAnswer(response, ...answer), free };
+      const desk: Desk = { socket: request.socket, send: (...answer) => sendAnswer(response, ...answer), free };
       new Errand({ visit, inForce, guarded, identified, peer, body, desk }, this.parts).begin();
       return;
     }

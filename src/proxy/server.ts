@@ -7,6 +7,7 @@ import type { Config } from "../config/config.js";
 import { type ProblemTypes, problemDocument } from "../problem.js";
 import type { Turn } from "./client-connection.js";
 import { closeGently } from "./close-gently.js";
+import { connectionLimit } from "./connection-limit.js";
 import { Connections } from "./connections.js";
 import { stopListening } from "./node-parser.js";
 import { openPassthrough } from "./passthrough.js";
@@ -136,7 +137,7 @@ export class TrafficServer {
 
   /** Connections beyond the limit are closed before anything is read, so that the admin port and upstreams have theirs. */
   #limit(server: Server): void {
-    const { connections } = this.config.server.limits;
+    const connections = connectionLimit(this.config);
     const accept = server.listeners("connection") as ((socket: Socket) => void)[];
     server.removeAllListeners("connection");
     server.on("connection", (socket: Socket) => {

@@ -40,6 +40,13 @@ export class Visit {
     public trace?: Trace,
   ) {}
 
+  /** Called once nothing more is written to the client, if set before. */
+  onClosed: (() => void) | undefined;
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** What was, or is being, put on the wire. */
   done(sent: Sent): void {
     this.#sent = sent;
@@ -49,6 +56,7 @@ export class Visit {
   /** Nothing more is written to the client. `isWhole`: its answer was handed to the system to the end. */
   closed(isWhole: boolean): void {
     this.#isClosed = true;
+    this.onClosed?.();
     this.#isWhole = isWhole;
     if (isWhole) {
       // An answer may be on the wire before whoever wrote it can say what it was.

@@ -63,6 +63,10 @@ export class PlainLane implements PlainDoor<Admitted> {
 class PlainDesk implements Desk {
   constructor(private readonly client: PlainClient<Admitted>) {}
 
+  get socket(): Socket {
+    return this.client.socket;
+  }
+
   send(answer: Answer, context: ReplyContext, onFault: (error: Error) => void): Sent {
     const reply = plainReply(answer, context, onFault);
     if (reply !== undefined) {
