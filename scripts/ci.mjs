@@ -13,6 +13,7 @@ const suites = [
   { script: "test:full-parsers", minutes: 10 },
   { script: "demo", minutes: 4 },
   { script: "chaos:short", minutes: 8 },
+  { script: "fuzz", minutes: 4 },
   { script: "test:chart", minutes: 8 },
   { script: "test:alerts", minutes: 5 },
   { script: "test:console", minutes: 6 },
