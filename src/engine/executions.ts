@@ -4,7 +4,7 @@ import type { RecordStore } from "../store/record-store.js";
 import { TurnoverMap } from "../turnover.js";
 import { always, type Work } from "./answer.js";
 import { Keeper, type Kept } from "./keeper.js";
-import { aboutOf, originOf, Settler } from "./settle.js";
+import { aboutOf, originOf, Settler, tellDoubt } from "./settle.js";
 
 /**
  * Where another gateway may take a doubt over, nothing is sent unless the store has said so lately that the lease is held,
@@ -164,7 +164,7 @@ export class Executions {
         this.hub.emit("fault", { what: "the drain is over: an execution is left in doubt", ...about });
         return this.store.strand(kept.lease, "reset", undefined, originOf(attempt)).then(
           (answer) => {
-            if (answer === "stranded") this.hub.emit("inDoubt", { ...about, cause: "reset" });
+            if (answer === "stranded") tellDoubt(this.hub, kept, attempt, "reset");
           },
           // Without the store the lease runs out, and the next sweep finds that.
           () => undefined,

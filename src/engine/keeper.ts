@@ -13,6 +13,8 @@ interface Kept {
   /** Until then the store has granted the lease, by this process's monotonic clock. */
   heldUntilMs: number;
   isLost: boolean;
+  /** The doubt this execution leaves is counted: the end of a drain and the end of its call may both write it. */
+  isDoubtTold: boolean;
 }
 
 /**
@@ -43,6 +45,7 @@ export class Keeper {
       confirmedAtMs: takenAtMs,
       heldUntilMs: takenAtMs + leaseMs,
       isLost: false,
+      isDoubtTold: false,
     };
     this.#enqueue(kept);
     if (isLate) void this.renew(kept);

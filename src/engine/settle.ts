@@ -100,7 +100,7 @@ export class Settler {
   #end(attempt: Attempt, kept: Kept, told: Landing, ending: Ending): Promise<Settled> {
     return begun(ending).then(
       (answer) => {
-        this.#written(attempt, ending, answer);
+        this.#written(attempt, kept, ending, answer);
         return { landing: told, isStored: answer === "stored" };
       },
       (error: Error) => {
@@ -116,9 +116,9 @@ export class Settler {
     );
   }
 
-  #written(attempt: Attempt, { doubt }: Ending, answer: Awaited<ReturnType<Ending["write"]>>): void {
+  #written(attempt: Attempt, kept: Kept, { doubt }: Ending, answer: Awaited<ReturnType<Ending["write"]>>): void {
     if (answer === "lost") this.hub.emit("leaseLost", aboutOf(attempt));
-    if (answer === "stranded" && doubt !== undefined) this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: doubt });
+    if (answer === "stranded" && doubt !== undefined) tellDoubt(this.hub, kept, attempt, doubt);
   }
 
   /**
@@ -134,7 +134,7 @@ export class Settler {
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
       try {
         if (await this.#isThere(attempt, ending)) return;
-        this.#written(attempt, ending, await ending.write());
+        this.#written(attempt, kept, ending, await ending.write());
         return;
       } catch {
         // Told once, above.
@@ -142,7 +142,7 @@ export class Settler {
     }
     if (ending.isUnsent) this.withdraw(kept.lease, attempt.policy);
     else if (!(await this.#isThere(attempt, ending).catch(() => false))) {
-      this.hub.emit("inDoubt", { ...aboutOf(attempt), cause: "store_lost" });
+      tellDoubt(this.hub, kept, attempt, "store_lost");
     }
   }
 
@@ -198,4 +198,11 @@ export function originOf(attempt: Attempt): Origin {
 /** Which record an event is about. */
 export function aboutOf(attempt: Attempt): { readonly route: string; readonly key: string } {
   return { route: attempt.route.name, key: attempt.key.slice(0, 8) };
+}
+
+/** Once for each execution, whichever of its writes the store took first. */
+export function tellDoubt(hub: EventHub, kept: Kept, attempt: Attempt, cause: DoubtCause): void {
+  if (kept.isDoubtTold) return;
+  kept.isDoubtTold = true;
+  hub.emit("inDoubt", { ...aboutOf(attempt), cause });
 }

@@ -228,6 +228,8 @@ function settingsOf(upstream: string, store: object, workers: number): Settings 
     match: { path: `/${name}` },
     upstream: { url: upstream, timeout: `${upstreamTimeoutMs}ms`, connectTimeout: "500ms" },
     idempotency: {
+      // The gateways have ports of their own, and a client's key is one key at all of them.
+      scope: ["header:authorization"],
       lease: `${leaseMs}ms`,
       waitTimeout: "2s",
       retention: "1h",

@@ -92,6 +92,22 @@ t.test("what is given up while its old lease is asked about is not sent", async 
   await engine.idle();
 });
 
+t.test("an execution that the end of a drain leaves in doubt is counted once, however its call ends", async (t) => {
+  const store = new MemoryStore();
+  const { engine, hub } = engineOn(store);
+  const doubts: string[] = [];
+  hub.on("inDoubt", ({ cause }) => doubts.push(cause));
+  const upstream = new Upstream();
+  const attempt = attemptFor("1");
+  engine.begin(client(attempt, upstream.work));
+  await upstream.called(1);
+  await engine.abandon();
+  upstream.calls[0]?.end({ kind: "unanswered", error: new Error("destroyed"), cause: "reset" });
+  await engine.idle();
+  t.same(doubts, ["reset"]);
+  t.match(await store.peek(attempt.key, false), { state: "in_doubt" });
+});
+
 t.test("what comes after the end of a drain is told to come again, and is not claimed for", async (t) => {
   const store = new MemoryStore();
   const { engine } = engineOn(store);
