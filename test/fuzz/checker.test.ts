@@ -54,6 +54,8 @@ t.test("nothing is found in a history that is right", async (t) => {
   t.same(found([two], both), []);
   const retried = connection(0, request("a", "c0-0") + request("a", "c0-1"), reply(markOf(1)) + reply(markOf(1)));
   t.same(found([retried], [dispatch(1, "a", "c0-0")]), [], "a replay has the answer of the first copy");
+  const alike = connection(0, request("a", "x", "b") + request("a", "x", "other"), reply(markOf(1)));
+  t.same(found([alike], [dispatch(1, "a", "x")]), [], "a changed mark of the copy makes two requests alike");
 });
 
 t.test("each wrong history is found", async (t) => {

@@ -17,7 +17,15 @@ interface Read {
 const isSafe = (method: string): boolean => method === "GET" || method === "HEAD";
 const originForm = (target: string): string => target.replace(/^http:\/\/[^/]*/i, "");
 
-/** What no two messages of a corpus share, as long as nothing of it was changed on the way. */
+interface Sent {
+  readonly session: SessionSeen;
+  readonly request: RequestRead;
+}
+
+/** By identity: more than one where the corpus changed what tells two copies apart. */
+type Known = ReadonlyMap<string, readonly Sent[]>;
+
+/** What no two messages of a corpus share, unless the corpus itself changed it. */
 const identityOf = (one: RequestRead | Dispatched): string =>
   `${one.method} ${originForm(one.target)} ${fieldOf(one, "x-copy") ?? ""}`;
 
@@ -29,15 +37,18 @@ export function checkFuzz(history: FuzzHistory): Violation[] {
     session: undefined,
     detail: octets,
   }));
-  const byIdentity = new Map<string, { read: Read; index: number }>();
-  for (const read of reads) {
-    for (const [index, request] of read.requests.messages.entries())
-      byIdentity.set(identityOf(request), { read, index });
+  const byIdentity = new Map<string, Sent[]>();
+  for (const { session, requests } of reads) {
+    for (const request of requests.messages) {
+      const name = identityOf(request);
+      byIdentity.set(name, [...(byIdentity.get(name) ?? []), { session, request }]);
+    }
   }
   for (const dispatch of history.dispatches) found.push(...dispatchFaults(dispatch, byIdentity, reads));
   found.push(...repeats(history.dispatches, byIdentity));
   const bySerial = new Map(history.dispatches.map((dispatch) => [dispatch.serial, dispatch]));
-  const dispatched = new Set(history.dispatches.map(identityOf));
+  const isAlone = (dispatch: Dispatched) => byIdentity.get(identityOf(dispatch))?.length === 1;
+  const dispatched = new Set(history.dispatches.filter(isAlone).map(identityOf));
   for (const read of reads) found.push(...answerFaults(read, bySerial), ...runBehindTheEnd(read, dispatched));
   return found;
 }
@@ -48,50 +59,50 @@ function readSession(session: SessionSeen): Read {
   return { session, requests, answers: readAnswers(session.received, methods) };
 }
 
-function dispatchFaults(
-  dispatch: Dispatched,
-  known: Map<string, { read: Read; index: number }>,
-  reads: readonly Read[],
-): Violation[] {
+function dispatchFaults(dispatch: Dispatched, known: Known, reads: readonly Read[]): Violation[] {
   const detail = `dispatch ${dispatch.serial}: ${identityOf(dispatch)}\n${dispatch.body}`;
-  const source = known.get(identityOf(dispatch));
-  if (source === undefined) {
-    // Which connection it may have come from, for who looks into it.
-    const [, id] = /^c(\d+)-/.exec(fieldOf(dispatch, "x-copy") ?? "") ?? [];
-    const read = reads.find(({ session }) => session.id === Number(id));
-    const why = `the strict reader stopped: ${read?.requests.why || read?.requests.rest}`;
-    return [{ what: "nobody sent this request", session: read?.session, detail: `${detail}\n${why}` }];
+  const sources = known.get(identityOf(dispatch)) ?? [];
+  const [source] = sources;
+  if (source !== undefined) {
+    const faults = sources.map(({ request }) => bodyFault(dispatch, request));
+    const [what = ""] = faults;
+    return faults.includes("") ? [] : [{ what, session: source.session, detail }];
   }
-  const { session, requests } = source.read;
-  const sent = requests.messages[source.index] as RequestRead;
-  if (!sent.body.startsWith(dispatch.body)) return [{ what: "the body is not the one that was sent", session, detail }];
+  // Which connection it may have come from, for who looks into it.
+  const [, id] = /^c(\d+)-/.exec(fieldOf(dispatch, "x-copy") ?? "") ?? [];
+  const read = reads.find(({ session }) => session.id === Number(id));
+  const why = `the strict reader stopped: ${read?.requests.why || read?.requests.rest}`;
+  return [{ what: "nobody sent this request", session: read?.session, detail: `${detail}\n${why}` }];
+}
+
+function bodyFault(dispatch: Dispatched, sent: RequestRead): string {
+  if (!sent.body.startsWith(dispatch.body)) return "the body is not the one that was sent";
   if (dispatch.isWhole && (!sent.isWhole || sent.body.length !== dispatch.body.length))
-    return [{ what: "a body was completed that was not sent whole", session, detail }];
-  if (!sent.isWhole && isProtected(sent.target))
-    return [{ what: "a protected request was sent before its body was there", session, detail }];
-  return [];
+    return "a body was completed that was not sent whole";
+  return !sent.isWhole && isProtected(sent.target) ? "a protected request was sent before its body was there" : "";
 }
 
 /** A client sends each copy once; the gateway may repeat a safe request alone. Beyond that a key runs once. */
-function repeats(dispatches: readonly Dispatched[], known: Map<string, { read: Read }>): Violation[] {
+function repeats(dispatches: readonly Dispatched[], known: Known): Violation[] {
   const found: Violation[] = [];
-  const before = new Map<string, Dispatched>();
+  const copies = new Map<string, number>();
+  const byKey = new Map<string, Dispatched>();
   for (const dispatch of dispatches) {
     if (isSafe(dispatch.method)) continue;
-    const key = isProtected(dispatch.target) ? fieldOf(dispatch, "idempotency-key") : undefined;
-    const same = [`copy ${identityOf(dispatch)}`];
-    if (key !== undefined) same.push(`key ${fieldOf(dispatch, "host")?.toLowerCase()} ${key.replaceAll('"', "")}`);
-    for (const name of same) {
-      const earlier = before.get(name);
-      before.set(name, dispatch);
-      if (earlier === undefined || (earlier.mayRelease && name.startsWith("key "))) continue;
-      const session = known.get(identityOf(dispatch))?.read.session;
-      found.push({
-        what: "dispatched twice",
-        session,
-        detail: `${name}: dispatches ${earlier.serial} (${earlier.script}) and ${dispatch.serial}`,
-      });
-    }
+    const name = identityOf(dispatch);
+    const sources = known.get(name) ?? [];
+    const fault = (detail: string) => found.push({ what: "dispatched twice", session: sources[0]?.session, detail });
+    const count = (copies.get(name) ?? 0) + 1;
+    copies.set(name, count);
+    // That nobody sent it is a fault of its own.
+    if (sources.length > 0 && count > sources.length) fault(`${name}: dispatch ${dispatch.serial} is number ${count}`);
+    const key = isProtected(dispatch.target) ? fieldOf(dispatch, "idempotency-key")?.replaceAll('"', "") : undefined;
+    if (key === undefined) continue;
+    const place = `${fieldOf(dispatch, "host")?.toLowerCase()} ${key}`;
+    const earlier = byKey.get(place);
+    byKey.set(place, dispatch);
+    if (earlier !== undefined && !earlier.mayRelease)
+      fault(`key ${place}: dispatches ${earlier.serial} (${earlier.script}) and ${dispatch.serial}`);
   }
   return found;
 }

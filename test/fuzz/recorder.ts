@@ -115,7 +115,7 @@ class RecordedConnection {
   /** Gateway and upstream are one process: after some turns of its loop the gateway has read them. */
   async #writeLate(late: string): Promise<void> {
     await pause(3);
-    if (!this.socket.writable) return;
+    if (!this.socket.writable || this.#isAnswering || this.#dispatch !== undefined) return;
     this.#stray = "on its way";
     this.socket.write(late, "latin1");
     for (let turns = 0; turns < 30; turns++) await turn();
