@@ -4,8 +4,9 @@ import t from "tap";
 import { post } from "../e2e/client.js";
 import { freePort } from "../e2e/free-port.js";
 import { RawClient } from "../e2e/raw-client.js";
+import { Upstream } from "../e2e/upstream.js";
 import { guarded, open, SampleGateway } from "../spec/gateway.js";
-import { reset } from "../spec/octets.js";
+import { octets, reset } from "../spec/octets.js";
 import { type Asked, ok, RawUpstream, say } from "./plain/raw-upstream.js";
 
 // Which connection a request takes, who else may be sent over it, and when it is sent once more.
@@ -261,4 +262,16 @@ t.test("while nothing was sent it is tried again, for as long as the route says 
   const [paid, bare] = await Promise.all(asked);
   t.match(paid, { status: 200, text: "4" });
   t.match(bare, { status: 200, text: "100000" });
+});
+
+t.test("a status below 100 is passed on to no client", async (t) => {
+  const upstream = await Upstream.start(t);
+  const gateway = await SampleGateway.start(t, { routes: [open("/*", upstream.url)] });
+  for (const status of ["099", "000"]) {
+    upstream.on(`/low-${status}`, octets(`HTTP/1.1 ${status} Low\r\nContent-Length: 3\r\n\r\nlow`));
+    for (const method of ["GET", "POST"]) {
+      const { status: got } = await RawClient.exchange(gateway.port, `${method} /low-${status} HTTP/1.1\r\nHost: h`);
+      t.equal(got, 502, `${method} ${status}`);
+    }
+  }
 });
