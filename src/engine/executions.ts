@@ -12,7 +12,7 @@ import { aboutOf, originOf, Settler, tellDoubt } from "./settle.js";
  */
 const confirmedMs = 250;
 /** A lease that is not confirmed lately is asked for, and the request begins to be sent again: so often at most. */
-const freshTries = 3;
+const freshTries = 10;
 
 /** A claim that was won. */
 export interface Won {

@@ -8,7 +8,7 @@ interface Kept {
   readonly openRetentionMs: number;
   readonly onLost: () => void;
   dueAtMs: number;
-  /** When the question was sent to which the store answered last that the lease is held. */
+  /** When the store last answered that the lease is held. It looked at most one round trip before. */
   confirmedAtMs: number;
   /** Until then the store has granted the lease, by this process's monotonic clock. */
   heldUntilMs: number;
@@ -42,7 +42,7 @@ export class Keeper {
       openRetentionMs,
       onLost,
       dueAtMs: (isLate ? nowMs : takenAtMs) + leaseMs / 3,
-      confirmedAtMs: takenAtMs,
+      confirmedAtMs: nowMs,
       heldUntilMs: takenAtMs + leaseMs,
       isLost: false,
       isDoubtTold: false,
@@ -118,7 +118,7 @@ export class Keeper {
     try {
       const answer = await this.store.extend(kept.lease, kept.leaseMs, kept.openRetentionMs);
       if (answer === "kept") {
-        kept.confirmedAtMs = Math.max(kept.confirmedAtMs, sentAtMs);
+        kept.confirmedAtMs = this.now();
         kept.heldUntilMs = sentAtMs + kept.leaseMs;
         return;
       }

@@ -43,3 +43,20 @@ t.test("one that is lost is not held, and told once", async (t) => {
   t.notOk(keeper.isSurelyHeld(kept));
   t.equal(told, 1);
 });
+
+t.test("what a slow store confirms counts from its answer, not from the question", async (t) => {
+  const store = new MemoryStore();
+  let nowMs = 0;
+  store.extend = async () => {
+    nowMs += 400;
+    return "kept";
+  };
+  const keeper = new Keeper(store, () => nowMs);
+  const kept = keeper.keep(leaseOf("a"), 15_000, 1e6, nowMs, t.fail);
+  nowMs += 1000;
+  t.notOk(keeper.isConfirmedWithin(kept, 250));
+  await keeper.renew(kept);
+  t.ok(keeper.isConfirmedWithin(kept, 250));
+  t.equal(kept.heldUntilMs, 1000 + 15_000, "the lease itself counts from the question");
+  keeper.drop(kept);
+});
