@@ -79,6 +79,27 @@ export class Backlog {
     return this.take(end - this.#from);
   }
 
+  /**
+   * Drops the empty lines that some clients send before a request (RFC 9112 §2.2). `false`: there is a CR that ends no
+   * line, which no reader may take for one; node's parser would skip it.
+   */
+  skipEmptyLines(): boolean {
+    while (this.bytes > 0) {
+      const isCr = this.#held[this.#from] === 0x0d;
+      if (!isCr && this.#held[this.#from] !== 0x0a) return true;
+      // Its LF may still come.
+      if (isCr && this.bytes === 1) return true;
+      if (isCr && this.#held[this.#from + 1] !== 0x0a) return false;
+      this.take(isCr ? 2 : 1);
+    }
+    return true;
+  }
+
+  /** Whether all there is, is a CR whose LF may still come. */
+  get isHalfLine(): boolean {
+    return this.bytes === 1 && this.#held[this.#from] === 0x0d;
+  }
+
   clear(): void {
     this.#hold(emptyBacklog, 0, false);
   }

@@ -26,6 +26,8 @@ export class ClientConnection {
   /** Nothing behind the request whose turn it is will be begun. */
   #isLast = false;
   #endsAfterNext = false;
+  /** Some of the next request's head has been parsed. */
+  #isInHead = false;
   /** We pause it, as enough waits. */
   #isPaused = false;
   /** When this turn's request began to be read, or its client was last seen to send or to be held up, ms. */
@@ -37,6 +39,8 @@ export class ClientConnection {
     readonly socket: Socket,
     /** Gives bytes to node's parser. */
     private readonly parse: (bytes: Buffer) => void,
+    /** What comes cannot be a request. */
+    private readonly unreadable: () => void,
     maxWaiting: number,
   ) {
     this.#backlog = new Backlog(maxWaiting);
@@ -73,6 +77,7 @@ export class ClientConnection {
     if (this.#turn !== undefined || this.#isLast) return false;
     const { request, response } = turn;
     this.#turn = turn;
+    this.#isInHead = false;
     this.#bodyBytes = hasBody(request) ? Number(request.headers["content-length"] ?? 0) : 0;
     this.#turnMs = this.#heardMs = performance.now();
     response.on("close", () => this.#end(turn));
@@ -125,7 +130,7 @@ export class ClientConnection {
   #next(): Buffer | undefined {
     const turn = this.#turn;
     if (turn === undefined) {
-      if (!this.#isLast && this.socket.writable) return this.#backlog.takeToEmptyLine();
+      if (!this.#isLast && this.socket.writable) return this.#nextHead();
       this.#backlog.clear();
       return undefined;
     }
@@ -134,6 +139,24 @@ export class ClientConnection {
     const bytes = this.#backlog.take(this.#bodyBytes);
     this.#bodyBytes -= bytes.length;
     return bytes;
+  }
+
+  #nextHead(): Buffer | undefined {
+    const backlog = this.#backlog;
+    if (this.#isInHead) return this.#takeHead();
+    if (!backlog.skipEmptyLines()) {
+      this.#isLast = true;
+      backlog.clear();
+      this.unreadable();
+      return undefined;
+    }
+    if (backlog.bytes === 0 || backlog.isHalfLine) return undefined;
+    return this.#takeHead();
+  }
+
+  #takeHead(): Buffer {
+    this.#isInHead = true;
+    return this.#backlog.takeToEmptyLine();
   }
 
   #end({ request, response }: Turn): void {

@@ -30,13 +30,14 @@ export class Connections {
 
   constructor(
     private readonly limits: ConnectionLimits,
-    /** A request has not come in time. */
-    private readonly late: (socket: Socket) => void,
+    /** A request has not come in time, or what comes can be none. */
+    private readonly refuse: (socket: Socket, why: "late" | "unreadable") => void,
   ) {}
 
   /** `attach`: node's own listener for connections. `bytes`: what has been read already. */
   serve(socket: Socket, attach: (socket: Socket) => void, bytes?: Buffer): void {
-    const connection = new ClientConnection(socket, attachParser(socket, attach), this.limits.maxWaiting);
+    const unreadable = () => this.refuse(socket, "unreadable");
+    const connection = new ClientConnection(socket, attachParser(socket, attach), unreadable, this.limits.maxWaiting);
     const receive = (octets: Buffer) => connection.receive(octets);
     const forget = () => void this.#served.delete(socket);
     this.#served.set(socket, { connection, progress: new WriteProgress(), receive, forget });
@@ -82,7 +83,7 @@ export class Connections {
     const { requestMs } = this.limits;
     for (const [socket, { connection, progress }] of this.#served) {
       if (progress.stalledMs(socket, nowMs) > requestMs) socket.destroy();
-      else if (connection.isLate(nowMs, requestMs)) this.late(socket);
+      else if (connection.isLate(nowMs, requestMs)) this.refuse(socket, "late");
     }
     if (this.#served.size > 0) return;
     clearInterval(this.#timer);

@@ -57,8 +57,10 @@ export class TrafficServer {
 
   constructor(private readonly config: Config) {
     const { requestTimeoutMs: requestMs, pipelined: maxWaiting } = config.server.limits;
-    const late = (socket: Socket) => this.#refuse(socket, { code: "ERR_HTTP_REQUEST_TIMEOUT" });
-    this.#connections = new Connections({ maxWaiting, requestMs, checkMs: timeoutCheckMs }, late);
+    const limits = { maxWaiting, requestMs, checkMs: timeoutCheckMs };
+    this.#connections = new Connections(limits, (socket, why) =>
+      this.#refuse(socket, { code: why === "late" ? "ERR_HTTP_REQUEST_TIMEOUT" : "UNREADABLE" }),
+    );
     this.#app = fastify({
       serverFactory: (routing) => {
         this.#routing = routing as FastifyRouting;

@@ -192,3 +192,27 @@ t.test("100 (Continue) is never written into another request's answer, and a ref
     t.same(statuses(refused), [status], "and no 100 before it");
   }
 });
+
+t.test("empty lines before a request are skipped; a CR that ends no line is none", async (t) => {
+  upstream.on("/v1/pay", answer(201));
+  const request = chunked("/v1/pay", "empty-lines");
+  for (const [before, expected] of [
+    ["\r\n\r\n", 201],
+    ["\n", 201],
+    ["\r", 400],
+    ["\r\r\n", 400],
+    ["\r\n\r", 400],
+  ] as const) {
+    const client = await RawClient.connect(port);
+    client.socket.setNoDelay(true);
+    client.write(request);
+    t.match(await client.response(), { status: 201 });
+    for (const byte of before) {
+      client.write(byte);
+      await pause(5);
+    }
+    client.write(request);
+    t.match(await client.response(), { status: expected });
+    client.hangUp();
+  }
+});
