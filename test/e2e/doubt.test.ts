@@ -22,7 +22,7 @@ const gateway = await Gateway.start(t, {
     route("/plain"),
     route("/slow", {}, { timeout: "500ms" }),
     route("/retry", { inDoubt: "retry" }),
-    route("/probe", { inDoubt: "probe", probe: { url: `${upstream.url}/probe-by-key/{key}` } }),
+    route("/probe", { inDoubt: "probe", probe: { url: `${upstream.url}/probe-by-key/{key}`, notDone: [404] } }),
     route("/nobody", {}, { url: nobody }),
     route("/leaving", { inDoubt: "retry" }, { url: leaving.url }),
   ],
