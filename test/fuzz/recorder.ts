@@ -67,6 +67,8 @@ class RecordedConnection {
   #last: Dispatched | undefined;
   #isAnswering = false;
   #stray: "no" | "on its way" | "seen" = "no";
+  /** Whose answer the octets name that nobody asked for: others may have been answered since. */
+  #strayOf: Dispatched | undefined;
 
   constructor(
     private readonly socket: Socket,
@@ -109,14 +111,15 @@ class RecordedConnection {
     this.#last = this.#dispatch = this.recorder.enter(request);
     if (this.#stray === "no") return;
     this.#dispatch.isCrossed = true;
-    if (before !== undefined) before.isCrossed = true;
+    for (const crossed of [before, this.#strayOf]) if (crossed !== undefined) crossed.isCrossed = true;
   }
 
   /** Gateway and upstream are one process: after some turns of its loop the gateway has read them. */
-  async #writeLate(late: string): Promise<void> {
+  async #writeLate(late: string, dispatch: Dispatched): Promise<void> {
     await pause(3);
     if (!this.socket.writable || this.#isAnswering || this.#dispatch !== undefined) return;
     this.#stray = "on its way";
+    this.#strayOf = dispatch;
     this.socket.write(late, "latin1");
     for (let turns = 0; turns < 30; turns++) await turn();
     if (!this.#last?.isCrossed) this.#stray = "seen";
@@ -129,7 +132,7 @@ class RecordedConnection {
     if (ending === "fin") socket.end();
     if (ending === "reset") reset(socket);
     if (ending !== "keep") return;
-    if (late !== "") void this.#writeLate(late);
+    if (late !== "") void this.#writeLate(late, dispatch);
     this.#isAnswering = false;
     this.#dispatch = undefined;
     if (socket.readableEnded) socket.end();
