@@ -53,10 +53,3 @@ export class CommandQueue {
     return this.#waiting.splice(0, count);
   }
 }
-
-const pauseWord = new Int32Array(new SharedArrayBuffer(4));
-
-/** Blocks the thread, whatever comes meanwhile. */
-export function pause(ms: number): void {
-  Atomics.wait(pauseWord, 0, 0, ms);
-}

@@ -2,6 +2,7 @@ import { chmodSync, closeSync, fsyncSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { databaseFile, syncFolder } from "./folder.js";
 import { type Database, loadLibrary } from "./library.js";
+import { pause } from "./pause.js";
 import { applicationId, format, schemaText } from "./schema.js";
 import { isBusy } from "./sqlite-error.js";
 
@@ -9,7 +10,6 @@ import { isBusy } from "./sqlite-error.js";
 const lockPatienceMs = 4000;
 const shortestRestMs = 0.2;
 const longestRestMs = 0.8;
-const restWord = new Int32Array(new SharedArrayBuffer(4));
 
 const library = await loadLibrary();
 
@@ -91,6 +91,6 @@ export function patiently<T>(work: () => T): T {
     } catch (error) {
       if (!isBusy(error) || performance.now() > endsAtMs) throw error;
     }
-    Atomics.wait(restWord, 0, 0, restMs * (0.5 + Math.random()));
+    pause(restMs * (0.5 + Math.random()));
   }
 }

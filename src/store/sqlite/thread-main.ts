@@ -1,11 +1,12 @@
 import { setImmediate } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
-import { CommandQueue, pause } from "./command-queue.js";
+import { CommandQueue } from "./command-queue.js";
 import { connect, immediately, patiently, prepareDatabase } from "./database.js";
 import { prepareFolder } from "./folder.js";
 import type { Database } from "./library.js";
 import type { Notice, ThreadStart } from "./messages.js";
 import { checkPages } from "./page-check.js";
+import { pause } from "./pause.js";
 import { Reader } from "./reader.js";
 import { isDamage } from "./sqlite-error.js";
 import { StoreClock } from "./store-clock.js";

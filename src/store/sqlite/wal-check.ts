@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { databaseFile } from "./folder.js";
+import { pause } from "./pause.js";
 
 /*
  * SQLite takes the first frame of its WAL whose checksum is wrong for the end of it, and writes over what follows: right
@@ -28,7 +29,7 @@ export function refuseDamagedWal(folder: string): void {
         `The data folder ${folder} is damaged: ${databaseFile}-wal at byte ${place}, with commits behind it. Nothing was changed; see docs/embedded-store.md.`,
       );
     }
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, checkAgainMs);
+    pause(checkAgainMs);
   }
 }
 
