@@ -8,6 +8,7 @@ import { hasUnexpectedBody } from "../rules/request-body.js";
 import { isBodiless, mayNotHaveContent } from "../rules/response-body.js";
 import { responseHeaders } from "../rules/response-headers.js";
 import { isStream } from "../rules/streams.js";
+import { ByteCollector } from "./byte-collector.js";
 import { type CallTimes, callTimer, mayTryAgain, sentTimer } from "./call-times.js";
 import { ResponseStream } from "./response-stream.js";
 import type { CallConnection, UndiciCall, UndiciRequest } from "./undici-connection.js";
@@ -119,8 +120,7 @@ class Call implements UndiciCall {
   #head: { status: number; reason: string; headers: string[] } | undefined;
   #isLengthKnown = false;
   #resume: () => void = () => {};
-  #parts: Buffer[] = [];
-  #bytes = 0;
+  readonly #collected = new ByteCollector();
   #stream: ResponseStream | undefined;
   #gathering: NodeJS.Immediate | undefined;
 
@@ -220,9 +220,8 @@ class Call implements UndiciCall {
       this.#timer.refresh();
       return this.#stream.push(chunk);
     }
-    this.#parts.push(chunk);
-    this.#bytes += chunk.length;
-    if (this.#gathering !== undefined || this.#bytes <= this.dispatch.maxStoredBytes) return true;
+    this.#collected.add(chunk);
+    if (this.#gathering !== undefined || this.#collected.bytes <= this.dispatch.maxStoredBytes) return true;
     this.#startStream();
     return false;
   }
@@ -301,8 +300,7 @@ class Call implements UndiciCall {
   #answer(trailers: string[]): void {
     if (this.#head === undefined)
       return this.#end({ kind: "unanswered", error: new Error("no answer"), cause: "reset" });
-    const body = this.#parts.length === 1 ? (this.#parts[0] as Buffer) : Buffer.concat(this.#parts, this.#bytes);
-    this.#end({ kind: "answered", response: { ...this.#head, body, trailers } });
+    this.#end({ kind: "answered", response: { ...this.#head, body: this.#collected.take(), trailers } });
   }
 
   #startStream(): void {
@@ -320,9 +318,8 @@ class Call implements UndiciCall {
     const maxReadOnMs = Math.min(timeoutMs * readOnTimeouts, longestReadOnMs);
     const stream = new ResponseStream(wantMore, () => this.#abort?.(), maxReadOnMs);
     this.#stream = stream;
-    for (const part of this.#parts) stream.push(part);
+    for (const part of this.#collected.takeParts()) stream.push(part);
     stream.hold();
-    this.#parts = [];
     const response: StreamedResponse = { ...head, body: stream, trailers: stream.trailers };
     this.#end({ kind: "streamed", response });
   }

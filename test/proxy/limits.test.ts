@@ -4,7 +4,7 @@ import t from "tap";
 import { connectionLimit } from "../../src/proxy/connection-limit.js";
 import { post } from "../e2e/client.js";
 import { RawClient } from "../e2e/raw-client.js";
-import { answer, Upstream } from "../e2e/upstream.js";
+import { answer, Gate, Upstream } from "../e2e/upstream.js";
 import { sampleConfig } from "../sample-config.js";
 import { guarded, open, SampleGateway } from "../spec/gateway.js";
 
@@ -96,6 +96,31 @@ t.test("a body in parts of one byte takes the memory it counts", async (t) => {
     client.hangUp();
     await gateway.quiet();
   }
+});
+
+t.test("an answer in parts of one byte takes the memory it holds", async (t) => {
+  const gateway = await SampleGateway.start(t, { routes });
+  const [times, chunks] = [200, 10_000];
+  const go = new Gate();
+  upstream.on("/pay", async ({ socket }) => {
+    socket.write("HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (let n = 0; n < times; n++) {
+      socket.write("1\r\na\r\n".repeat(chunks));
+      await pause(1);
+    }
+    await go.opened;
+    socket.write("0\r\n\r\n");
+  });
+  const beforeBytes = process.memoryUsage().rss;
+  const before = upstream.count("/pay");
+  const reply = post(`http://127.0.0.1:${gateway.port}/pay`, { key: "small-parts" });
+  await upstream.arrived("/pay", before + 1);
+  await pause(2000);
+  t.ok(process.memoryUsage().rss - beforeBytes < 100_000_000, `${process.memoryUsage().rss - beforeBytes} bytes`);
+  go.open();
+  const { status, body } = await reply;
+  t.equal(status, 201);
+  t.equal(body.length, times * chunks);
 });
 
 t.test("an unprotected upload may take as long as it likes while it goes on; a protected one may not", async (t) => {

@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { ByteCollector } from "../byte-collector.js";
 import { type PlainHead, readPlainChunks, readPlainHead } from "./plain-response.js";
 import { writeMessage } from "./write-message.js";
 
@@ -36,6 +37,12 @@ const readBytes = 32 * 1024;
 /** A body in chunks that has not arrived whole by then is left to the full parser. */
 const maxChunkedLength = 64 * 1024;
 
+interface Arriving {
+  readonly head: PlainHead;
+  readonly body: ByteCollector;
+  missingBytes: number;
+}
+
 /**
  * One connection to an upstream: a request, its answer, the next request. What arrives is read where it lies, so that an
  * answer of the plain form costs one read, one string and one copy of its body.
@@ -47,9 +54,8 @@ export class UpstreamConnection {
   #streamPattern: RegExp | undefined;
   #text = "";
   #octets: Buffer[] = [];
-  #head: PlainHead | undefined;
-  #parts: Buffer[] = [];
-  #missingBytes = 0;
+  /** An answer whose body comes in several reads. */
+  #arriving: Arriving | undefined;
   #mayBeKept = true;
   #rest: ((octets: Buffer) => void) | undefined;
   readonly #socket: Socket;
@@ -123,7 +129,7 @@ export class UpstreamConnection {
     if (this.#rest !== undefined) return this.#rest(Buffer.from(buffer.subarray(0, bytes)));
     // Nobody asked: what it is the answer to, nobody can tell.
     if (this.#answered === undefined) return this.destroy();
-    if (this.#head !== undefined) return this.#collect(this.#head, buffer, bytes);
+    if (this.#arriving !== undefined) return this.#collect(this.#arriving, buffer, bytes);
     const text = this.#text + buffer.toString("latin1", 0, bytes);
     const head = readPlainHead(text);
     if (head === "odd") return this.#leave(buffer, bytes);
@@ -134,9 +140,8 @@ export class UpstreamConnection {
     if (bodyBytes > this.#maxBodyBytes) return this.#leave(buffer, bytes);
     const end = bodyAt + bodyBytes;
     if (text.length >= end) return this.#finish(head, latin1(text.slice(bodyAt, end)), text.length > end);
-    this.#head = head;
-    this.#parts = [latin1(text.slice(bodyAt))];
-    this.#missingBytes = end - text.length;
+    this.#arriving = { head, body: new ByteCollector(), missingBytes: end - text.length };
+    this.#arriving.body.add(latin1(text.slice(bodyAt)));
     this.#text = "";
     this.#octets = [];
   }
@@ -145,11 +150,11 @@ export class UpstreamConnection {
     return contentType !== undefined && bodyBytes !== 0 && this.#streamPattern?.test(contentType) === true;
   }
 
-  #collect(head: PlainHead, buffer: Buffer, bytes: number): void {
-    const wanted = Math.min(bytes, this.#missingBytes);
-    this.#parts.push(Buffer.from(buffer.subarray(0, wanted)));
-    this.#missingBytes -= wanted;
-    if (this.#missingBytes === 0) this.#finish(head, Buffer.concat(this.#parts), bytes > wanted);
+  #collect(arriving: Arriving, buffer: Buffer, bytes: number): void {
+    const wanted = Math.min(bytes, arriving.missingBytes);
+    arriving.body.add(Buffer.from(buffer.subarray(0, wanted)));
+    arriving.missingBytes -= wanted;
+    if (arriving.missingBytes === 0) this.#finish(arriving.head, arriving.body.take(), bytes > wanted);
   }
 
   #readChunks(head: PlainHead, text: string, buffer: Buffer, bytes: number): void {
@@ -193,8 +198,7 @@ export class UpstreamConnection {
     this.#answered = undefined;
     this.#text = "";
     this.#octets = [];
-    this.#head = undefined;
-    this.#parts = [];
+    this.#arriving = undefined;
     answered?.(answer);
   }
 }
