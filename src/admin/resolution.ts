@@ -20,7 +20,7 @@ const framing: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-/** Written anew for each answer. They may be given, since a record that is shown has them. */
+/** Written for each answer. They may be given, since a record that is shown has them. */
 const derived: ReadonlySet<string> = new Set(["content-length", "trailer"]);
 
 /** RFC 9110 §15.3.5, §15.3.6, §15.4.5. */

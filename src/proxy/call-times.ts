@@ -20,7 +20,7 @@ export function sentTimer(timer: NodeJS.Timeout, expire: () => void, { timeoutMs
   return setTimeout(expire, timeoutMs);
 }
 
-/** Whether a call that could not be sent is tried again. Whoever asks does so. */
+/** Whether a call that could not be sent is tried again. The caller does so. */
 export function mayTryAgain({ retryUnsentMs = 0, retries }: Omit<CallTimes, "timeoutMs">, begunMs: number): boolean {
   if (retryUnsentMs === 0 || performance.now() - begunMs >= retryUnsentMs) return false;
   retries?.();

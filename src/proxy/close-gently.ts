@@ -9,7 +9,7 @@ const lingerMs = 1_000;
  * Closes at once when the client does.
  */
 export function closeGently(socket: Socket): void {
-  // Also where it was called before: a reader of a body that nobody wants any more may have paused it since.
+  // Also where it was called before: the reader of an unwanted body may have paused it since.
   socket.resume();
   if (socket.destroyed || closing.has(socket)) return;
   closing.add(socket);

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Leaves a record in doubt, for its owner or where no record is left: nobody can know whether its request was carried out.
+-- Leaves a record in doubt, for its owner or where no record is left: it is unknown whether its request was carried out.
 -- KEYS[1] record, also the channel  KEYS[2] open records of its tag
 -- ARGV[1] token  ARGV[2] cause  ARGV[3] landing, or ''  ARGV[4] how long it is held, ms
 -- ARGV[5] fingerprint  ARGV[6] route  ARGV[7] namespace  ARGV[8] key hash, all four for a record that is gone

@@ -3,7 +3,7 @@ import type { Swept } from "../record-store.js";
 import type { RecordRedis } from "./connect.js";
 import type { KeyNames } from "./keys.js";
 
-/** Asked for at once: the server answers nobody else in between, some milliseconds at most. */
+/** Asked for at once: the server answers no other client in between, for some milliseconds at most. */
 const sweptTagsAtOnce = 8;
 
 /** Tag by tag, until there are `limit`. What is left is for the next sweep, which begins with another tag. */

@@ -23,7 +23,7 @@ export class StoreClock {
 
   /**
    * Within a transaction. What the system's restart did is made up for here: a lease of the system before is over, and
-   * what is open is held for as long again as nobody could look at it.
+   * what is open is held for as long again as the gateway was away.
    */
   static read(db: Database, skew: Skew, boot = bootId()): StoreClock {
     const monotonicMs = monotonic() + skew[0]!;
