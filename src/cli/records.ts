@@ -40,7 +40,7 @@ export async function records(args: readonly string[], io: RecordsIo): Promise<n
   }
 }
 
-/** Without the admin port: a user who may read the folder may copy it, and the copy lies where this command runs. */
+/** Without the admin port: read access to the folder is enough, and the copy lies where this command runs. */
 async function backUp(configFile: string, file: string, io: RecordsIo): Promise<number> {
   const loaded = loadConfig(configFile, io.env, { cwd: io.cwd });
   if (loaded.kind === "unreadable") throw new AdminError(loaded.message);
